@@ -1,0 +1,22 @@
+import type { ReactNode } from "react";
+import type { UsagePlace } from "../address/address";
+import { Link, useTitle } from "../address/navigation";
+import { UsageTab } from "../usage/UsageTab";
+import styles from "./FlowPage.module.css";
+
+/** The executions that have no flow any more, or never had one (spec 1.10, 5.7). */
+export function DeletedFlowsPage({ place }: { place: UsagePlace }): ReactNode {
+  useTitle("Deleted flows");
+  return (
+    <main className={styles.page}>
+      <div className={styles.heading}>
+        <nav aria-label="Breadcrumb" className={styles.trail}>
+          <Link to={{ page: "flows", text: "" }}>Flows</Link> / deleted
+        </nav>
+        <h1 className={styles.name}>Executions of deleted flows</h1>
+        <p className={styles.description}>And calls of tools that no server offered. Their record outlives the flow.</p>
+      </div>
+      <UsageTab scope={null} place={place} />
+    </main>
+  );
+}

@@ -1,0 +1,29 @@
+import type { JsonNode } from "./parse";
+
+/** Return the JSON text of a tree, exact as it was parsed, indented by two spaces. */
+export function printJson(node: JsonNode, indent = ""): string {
+  const inner = `${indent}  `;
+  switch (node.kind) {
+    case "object": {
+      const entries = node.entries.map(([key, value]) => `${inner}${JSON.stringify(key)}: ${printJson(value, inner)}`);
+      return entries.length === 0 ? "{}" : `{\n${entries.join(",\n")}\n${indent}}`;
+    }
+    case "array": {
+      const items = node.items.map((item) => inner + printJson(item, inner));
+      return items.length === 0 ? "[]" : `[\n${items.join(",\n")}\n${indent}]`;
+    }
+    case "string":
+      return JSON.stringify(node.value);
+    default:
+      return node.text;
+  }
+}
+
+/** Return the text as it reads best: indented, or as it is where it is no JSON. */
+export function indented(text: string, parse: (text: string) => JsonNode): string {
+  try {
+    return printJson(parse(text));
+  } catch {
+    return text;
+  }
+}

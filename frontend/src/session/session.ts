@@ -1,0 +1,60 @@
+/** Whether the service lets this browser read (spec 5.10). The token itself lives in a cookie that no script can see. */
+
+import { useSyncExternalStore } from "react";
+
+/** "open": nothing was refused yet; "refused": the service asks who is there; "entered": signed in since this page was opened. */
+export type Session = "open" | "refused" | "entered";
+
+const listeners = new Set<() => void>();
+let session: Session = "open";
+
+function become(next: Session): void {
+  if (session === next) return;
+  session = next;
+  for (const listener of listeners) listener();
+}
+
+/** Note that the service answered UNAUTHENTICATED. */
+export function noteRefusal(): void {
+  become("refused");
+}
+
+export function useSession(): Session {
+  return useSyncExternalStore(
+    (listener) => {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    () => session,
+  );
+}
+
+/** Trade a token for the cookie. Returns why not, or null when it worked. */
+export async function signIn(token: string): Promise<string | null> {
+  const response = await send("POST", JSON.stringify({ token }));
+  if (response === null) return "The service can't be reached. Try again in a moment.";
+  if (response.status === 401) return "This token is not valid, or no longer.";
+  if (!response.ok) return `The service refused to sign in (status ${response.status}).`;
+  become("entered");
+  return null;
+}
+
+/** Give the cookie back. The page is loaded anew, so that nothing read with it stays in memory. */
+export async function signOut(): Promise<void> {
+  await send("DELETE");
+  window.location.reload();
+}
+
+/** Whether this browser holds the cookie of a session. */
+export async function isSignedIn(): Promise<boolean> {
+  const response = await send("GET");
+  return response?.ok === true && ((await response.json()) as { isSignedIn: boolean }).isSignedIn;
+}
+
+async function send(method: string, body?: string): Promise<Response | null> {
+  try {
+    return await fetch("/session", { method, ...(body ? { body, headers: { "content-type": "application/json" } } : {}) });
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,150 @@
+import { Button } from "@mantine/core";
+import { type ReactNode, useCallback, useEffect, useRef, useState } from "react";
+import { type Address, isFiltered, NO_FILTER, type UsageFilter, type UsagePlace } from "../address/address";
+import { Link, navigate } from "../address/navigation";
+import { Failure } from "../parts/Failure";
+import { LiveSign } from "../parts/LiveSign";
+import { Notice } from "../parts/Notice";
+import { SkeletonRows } from "../parts/SkeletonRows";
+import { ExecutionDetail } from "./ExecutionDetail";
+import { ExecutionDetailPlaceholder } from "./ExecutionDetailPlaceholder";
+import { ExecutionEmptyState } from "./ExecutionEmptyState";
+import { ExecutionFilterBar } from "./ExecutionFilterBar";
+import { ExecutionList } from "./ExecutionList";
+import { PageBar } from "./PageBar";
+import { Signals } from "./signals";
+import styles from "./UsageTab.module.css";
+import { type Scope, type Usage, useUsage } from "./useUsage";
+
+interface UsageTabProps {
+  scope: Scope;
+  place: UsagePlace;
+}
+
+/** The list of executions left, the detail of the selected one right, as in a mail reader (spec 5.1). */
+export function UsageTab({ scope, place }: UsageTabProps): ReactNode {
+  const [signals] = useState(() => new Signals());
+  const usage = useUsage(scope, place, signals);
+  const detail = useRef<HTMLElement>(null);
+  const list = useRef<HTMLElement>(null);
+  const { execution } = place;
+
+  const { server, toolName } = scope ?? {};
+  const addressOf = useCallback(
+    (next: UsagePlace): Address =>
+      server !== undefined && toolName !== undefined
+        ? { page: "usage", server, toolName, place: next }
+        : { page: "deleted", place: next },
+    [server, toolName],
+  );
+  const close = useCallback(() => {
+    navigate(addressOf({ ...place, execution: null }));
+    list.current?.querySelector<HTMLElement>('a[data-row][tabindex="0"]')?.focus();
+  }, [addressOf, place]);
+
+  useEffect(() => {
+    if (execution !== null) detail.current?.scrollTo(0, 0);
+  }, [execution]);
+  useEscape(execution === null ? null : close);
+
+  return (
+    <div className={styles.columns} data-detail={execution !== null || undefined}>
+      <section ref={list} className={styles.list} aria-label="List of executions">
+        <ExecutionFilterBar
+          filter={place.filter}
+          onChange={(filter, isTyping) => navigate(addressOf({ ...place, filter, after: null }), { replace: isTyping })}
+        />
+        <ListContent usage={usage} scope={scope} place={place} addressOf={addressOf} />
+      </section>
+      <section ref={detail} className={styles.detail} aria-label="Execution">
+        {execution === null ? (
+          <ExecutionDetailPlaceholder />
+        ) : (
+          <ExecutionDetail key={execution} uuid={execution} signals={signals} onClose={close} />
+        )}
+      </section>
+    </div>
+  );
+}
+
+interface ListContentProps extends UsageTabProps {
+  usage: Usage;
+  addressOf(place: UsagePlace): Address;
+}
+
+function ListContent({ usage, scope, place, addressOf }: ListContentProps): ReactNode {
+  const { page, rows, error } = usage;
+  const { filter, after, execution } = place;
+  if (page === undefined) {
+    return error ? <Failure what="The executions" error={error} retry={usage.refresh} /> : <SkeletonRows count={12} />;
+  }
+  if (page === null) return <Notice title="There is no such flow" />;
+  return (
+    <>
+      <div className={styles.summary}>
+        <span>{counted(page.totalCount, page.totalCountIsExact)}</span>
+        {usage.newcomers > 0 && (
+          <Button component={Link} to={addressOf({ ...place, after: null })} size="compact-xs" variant="light">
+            {usage.newcomers} new
+          </Button>
+        )}
+        <LiveSign feed={usage.feed} isPolling={usage.isPolling} />
+      </div>
+      {error && <p className={styles.stale}>The list could not be brought up to date; it is tried again.</p>}
+      <div className={styles.rows}>
+        {rows.length > 0 ? (
+          <ExecutionList
+            rows={rows}
+            selected={execution}
+            addressOf={(uuid) => addressOf({ ...place, execution: uuid })}
+            showsFlow={scope === null}
+            isOutdated={usage.isOutdated}
+          />
+        ) : (
+          <Nothing scope={scope} filter={filter} after={after} addressOf={addressOf} />
+        )}
+      </div>
+      {page.pageCursors && (
+        <PageBar cursors={page.pageCursors} addressOf={(cursor) => addressOf({ ...place, after: cursor })} />
+      )}
+    </>
+  );
+}
+
+interface NothingProps {
+  scope: Scope;
+  filter: UsageFilter;
+  after: string | null;
+  addressOf(place: UsagePlace): Address;
+}
+
+function Nothing({ scope, filter, after, addressOf }: NothingProps): ReactNode {
+  if (after === null && !isFiltered(filter)) return <ExecutionEmptyState scope={scope} />;
+  const to = after === null ? { filter: NO_FILTER, after, execution: null } : { filter, after: null, execution: null };
+  return (
+    <Notice title={after === null ? "No execution matches" : "This page has no executions any more"}>
+      <p>{after === null ? "Widen the filters, or show all executions." : "They may have been purged since."}</p>
+      <Button component={Link} to={addressOf(to)} variant="default">
+        {after === null ? "Clear filters" : "Go to the first page"}
+      </Button>
+    </Notice>
+  );
+}
+
+function counted(total: number | null, isExact: boolean | null): string {
+  if (total === null) return "";
+  const number = total.toLocaleString();
+  return `${isExact === false ? `More than ${number}` : number} ${total === 1 ? "execution" : "executions"}`;
+}
+
+/** Call `leave` on Escape, unless something in front of the page took it. */
+function useEscape(leave: (() => void) | null): void {
+  useEffect(() => {
+    if (leave === null) return;
+    function onKeyDown(event: KeyboardEvent): void {
+      if (event.key === "Escape" && !event.defaultPrevented) leave?.();
+    }
+    document.addEventListener("keydown", onKeyDown);
+    return () => document.removeEventListener("keydown", onKeyDown);
+  }, [leave]);
+}

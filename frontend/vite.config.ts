@@ -1,0 +1,46 @@
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { constants, gzipSync } from "node:zlib";
+import react from "@vitejs/plugin-react";
+import type { Plugin } from "vite";
+import { defineConfig } from "vitest/config";
+
+const OUTPUT = "../src/flowtrail/static";
+const SERVICE = process.env.FLOWTRAIL_URL ?? "http://127.0.0.1:8000";
+
+/** Writes `<file>.gz` beside every text file of the build, so that the service compresses nothing while it serves. */
+function gzipped(): Plugin {
+  return {
+    name: "gzipped",
+    apply: "build",
+    closeBundle() {
+      for (const entry of readdirSync(OUTPUT, { recursive: true, withFileTypes: true })) {
+        if (!entry.isFile() || !/\.(js|css|svg)$/.test(entry.name)) continue;
+        const path = join(entry.parentPath, entry.name);
+        writeFileSync(`${path}.gz`, gzipSync(readFileSync(path), { level: constants.Z_BEST_COMPRESSION }));
+      }
+    },
+  };
+}
+
+export default defineConfig({
+  plugins: [react(), gzipped()],
+  // The service puts a fresh nonce in its place with every page it sends.
+  html: { cspNonce: "__CSP_NONCE__" },
+  build: {
+    outDir: OUTPUT,
+    emptyOutDir: true,
+    // The service's Content-Security-Policy allows no data: scripts or styles, so nothing is inlined.
+    assetsInlineLimit: 0,
+    chunkSizeWarningLimit: 5000,
+    modulePreload: { polyfill: false },
+    rollupOptions: { input: ["index.html", "graphiql.html"] },
+  },
+  server: {
+    proxy: {
+      "/graphql": { target: SERVICE, ws: true },
+      "/session": { target: SERVICE },
+    },
+  },
+  test: { include: ["src/**/*.test.ts", "src/**/*.test.tsx"] },
+});

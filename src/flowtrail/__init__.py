@@ -1,0 +1,1 @@
+"""Flowtrail: the record of every execution of an MCP server's flows, served over GraphQL."""

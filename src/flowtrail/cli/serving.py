@@ -1,0 +1,153 @@
+"""`flowtrail serve`, `flowtrail demo` and `flowtrail export-schema`."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+from cyclopts.types import Port, PositiveInt
+
+from flowtrail.cli import needs
+from flowtrail.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from flowtrail.settings import Settings
+
+DataDir = Annotated[Path | None, Parameter(show_default=False)]
+_SHUTDOWN_TIMEOUT = 10
+"""Seconds that requests under way get to finish."""
+
+
+def serve(*, host: str = "127.0.0.1", port: Port = 8000, data_dir: DataDir = None, workers: PositiveInt = 1) -> None:
+    """Run the service: GraphQL at /graphql.
+
+    Without DATABASE_URL it keeps its record in an embedded PostgreSQL, which it starts and migrates. On any address but
+    this machine's own it starts only when readers need a token.
+
+    Example: `DATABASE_URL=postgresql://flowtrail@db/flowtrail flowtrail serve --port 8080 --workers 4`
+
+    Parameters
+    ----------
+    host
+        The address to listen on.
+    port
+        The port to listen on; 0 takes any free one.
+    data_dir
+        The folder of the embedded database and the recorder token, instead of FLOWTRAIL_DATA_DIR or this user's own.
+    workers
+        The number of processes that answer requests.
+    """
+    needs.service("serve")
+    import uvicorn
+    from uvicorn.supervisors import Multiprocess
+
+    from flowtrail import storage
+    from flowtrail.app import create_app
+    from flowtrail.settings import Settings
+
+    # Once it has stopped the server raises the signal again: what was opened here must be closed before the process ends.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    settings = Settings.load(data_dir=data_dir)
+    with storage.located(settings), _listener(host, port) as listener:
+        asyncio.run(_check(settings, host))
+        os.environ["FLOWTRAIL_DATA_DIR"] = str(settings.data_dir)  # for the workers
+        config = uvicorn.Config(
+            create_app(settings) if workers == 1 else f"{__name__}:worker_app",
+            factory=workers > 1,
+            workers=workers,
+            log_level="warning",
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT,
+        )
+        _welcome(settings, host, listener.getsockname()[1])
+        if workers == 1:
+            uvicorn.Server(config).run(sockets=[listener])
+        else:
+            Multiprocess(config, sockets=[listener]).run()
+
+
+def worker_app() -> FastAPI:
+    """The application of one of several worker processes, with the settings of the environment."""
+    from flowtrail.app import create_app
+    from flowtrail.settings import Settings
+
+    return create_app(Settings.load())
+
+
+def demo(*, port: Port = 8000) -> None:
+    """Show Flowtrail at work: the service, a sample MCP server, and a client that keeps calling its flows.
+
+    Everything is kept in a temporary folder and gone when you press Ctrl-C.
+
+    Example: `flowtrail demo --port 8080`
+
+    Parameters
+    ----------
+    port
+        The port to listen on, on 127.0.0.1; 0 takes any free one.
+    """
+    needs.service("demo")
+    from flowtrail import demo as demonstration
+
+    demonstration.run(port)
+
+
+def export_schema() -> None:
+    """Print the GraphQL schema.
+
+    Example: `flowtrail export-schema > schema.graphql`
+    """
+    needs.service("export-schema")
+    from flowtrail.graphql.schema import export
+
+    print(export(), end="")
+
+
+async def _check(settings: Settings, host: str) -> None:
+    """Raise, before anything listens, what would keep the service from starting or make it unsafe (spec 6.3)."""
+    from flowtrail import auth, storage
+
+    async with storage.opened(settings) as database:
+        access = auth.Access(database, settings)
+        if not _is_loopback(host) and (await access.viewer(None)).can_read:
+            raise ConfigurationError(
+                f"on {host} anyone could read the record: set FLOWTRAIL_READ_TOKEN, "
+                "or make a reader's token with `flowtrail token create NAME --scope read`"
+            )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listener = socket.create_server((host, port), family=family, backlog=2048)
+    except (OSError, OverflowError) as error:
+        raise ConfigurationError(f"can't listen on {host}, port {port}: {error}") from error
+    listener.set_inheritable(True)
+    return listener
+
+
+def _welcome(settings: Settings, host: str, port: int) -> None:
+    from flowtrail.auth import RECORD_TOKEN_FILE
+
+    shown = f"[{host}]" if ":" in host else host
+    tokens = "FLOWTRAIL_RECORD_TOKEN" if settings.record_token else str(settings.data_dir / RECORD_TOKEN_FILE)
+    database = "DATABASE_URL" if settings.database_url else f"embedded, in {settings.data_dir}"
+    lines = (f"GraphQL     http://{shown}:{port}/graphql", f"Database    {database}", f"Recorders   use the token of {tokens}")
+    print("\n".join(lines), flush=True)

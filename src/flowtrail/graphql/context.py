@@ -1,0 +1,50 @@
+"""What a resolver may reach: the service, who asks, and loaders that live for one operation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import strawberry
+from strawberry.fastapi import BaseContext
+
+from flowtrail.errors import Forbidden, Unauthenticated
+from flowtrail.graphql.loaders import Loaders
+
+if TYPE_CHECKING:
+    from flowtrail.auth import Viewer
+    from flowtrail.changes import Tail
+    from flowtrail.database import Database
+
+
+@dataclass
+class Context(BaseContext):
+    """The context of one operation. Never kept for longer: its loaders remember what they read."""
+
+    database: Database
+    tail: Tail
+    viewer: Viewer
+    loaders: Loaders
+
+    @classmethod
+    def of(cls, database: Database, tail: Tail, viewer: Viewer) -> Context:
+        return cls(database, tail, viewer, Loaders(database, viewer.servers))
+
+    def fresh(self) -> Context:
+        """Return a context for the next operation, or the next event, of the same viewer."""
+        return Context.of(self.database, self.tail, self.viewer)
+
+    def require_reader(self) -> None:
+        """Raise unless the viewer may read."""
+        if not self.viewer.can_read:
+            raise Unauthenticated("reading needs a token: send Authorization: Bearer …")
+
+    def require_recorder(self) -> None:
+        """Raise unless the viewer may record (spec 4.1)."""
+        if not self.viewer.can_record:
+            if self.viewer.is_anonymous:
+                raise Unauthenticated("mutations need a recorder token: send Authorization: Bearer …")
+            raise Forbidden("mutations need a recorder token; this one may only read")
+
+
+Info: TypeAlias = strawberry.Info[Context, None]

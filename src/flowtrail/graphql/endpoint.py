@@ -1,0 +1,44 @@
+"""What the transports share: the service, who asks, and the word that it stops."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from flowtrail.errors import FlowtrailError, Unauthenticated
+from flowtrail.graphql.broadcast import Broadcast
+from flowtrail.graphql.context import Context
+
+if TYPE_CHECKING:
+    from flowtrail.service import Service
+
+ACCESS_CHECK_SECONDS = 5.0
+"""How often it is asked whether whoever holds a stream open may still read."""
+
+
+class Endpoint:
+    """The /graphql of one service."""
+
+    def __init__(self, service: Service) -> None:
+        self.broadcast = Broadcast(service.database, service.tail)
+        self.stopping = asyncio.Event()
+        """Set when the process stops: streams end, and their clients connect anew."""
+        self._service = service
+
+    async def context(self, authorization: str | None) -> Context:
+        """Return the context of an operation; raises Unauthenticated for a token that is not valid."""
+        viewer = await self._service.access.viewer(authorization)
+        return Context.of(self._service.database, self._service.tail, viewer)
+
+    async def access_lost(self, authorization: str | None) -> str:
+        """Wait until the viewer may not read any more, as when their token is revoked; returns why."""
+        while True:
+            await asyncio.sleep(ACCESS_CHECK_SECONDS)
+            try:
+                viewer = await self._service.access.viewer(authorization)
+            except Unauthenticated as error:
+                return error.message
+            except FlowtrailError:
+                continue  # a database that is away says nothing about access
+            if not viewer.can_read:
+                return "reading needs a token now"

@@ -1,0 +1,55 @@
+"""What a client learns of an error: expected ones with their code, everything else masked and logged under an id (spec 2.10)."""
+
+import secrets
+from collections.abc import Iterator
+
+import structlog
+from graphql import GraphQLError
+from strawberry.extensions import SchemaExtension
+
+from flowtrail.errors import BadUserInput, FlowtrailError
+
+log = structlog.get_logger()
+
+
+class CodedErrors(SchemaExtension):
+    """Gives every error of an operation its `extensions.code`."""
+
+    def on_operation(self) -> Iterator[None]:
+        yield
+        result = self.execution_context.result
+        if result is not None and result.errors:
+            result.errors = [coded(error) for error in result.errors]
+
+
+def coded(error: GraphQLError) -> GraphQLError:
+    """Return the error as the client sees it; logs what is unexpected, once, with the id that the client gets too."""
+    original = _root_of(error)
+    if error.extensions and "code" in error.extensions:
+        return error
+    if isinstance(original, FlowtrailError):
+        return _with(error, original.message, code=original.code)
+    if original is None:
+        return _with(error, error.message, code=BadUserInput.code)
+    error_id = secrets.token_hex(8)
+    log.error("unexpected error", error_id=error_id, path=error.path, exc_info=original)
+    return _with(error, f"Something went wrong on the server; its log tells more under {error_id}.", code="INTERNAL", id=error_id)
+
+
+def _root_of(error: GraphQLError) -> Exception | None:
+    """What was raised, below the GraphQLErrors that were wrapped around it; None for an error of the document or its values."""
+    original: Exception | None = error
+    while isinstance(original, GraphQLError):
+        original = original.original_error
+    return original
+
+
+def _with(error: GraphQLError, message: str, **extensions: str) -> GraphQLError:
+    return GraphQLError(
+        message,
+        nodes=error.nodes,
+        source=error.source,
+        positions=error.positions,
+        path=error.path,
+        extensions=extensions,
+    )

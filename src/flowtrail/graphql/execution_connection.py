@@ -1,0 +1,218 @@
+"""Connections of executions, and the filter they take: a flow's, a parent's, or all that the viewer may see."""
+
+import asyncio
+import uuid
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+import strawberry
+
+from flowtrail import counts, executions, page_cursors
+from flowtrail.errors import BadUserInput, FlowtrailError
+from flowtrail.executions import ExecutionFilter, ExecutionPage, Selection
+from flowtrail.graphql.connection import PageCursors, PageInfo
+from flowtrail.graphql.context import Info
+from flowtrail.graphql.executions import Execution, ExecutionErrorKind, ExecutionStatus
+from flowtrail.graphql.ids import decode_id_of
+from flowtrail.graphql.loaders import PageKey
+from flowtrail.graphql.scalars import JSON
+from flowtrail.pagination import PageRequest, Position, page_request
+
+COUNT_SECONDS = 2
+"""A count that takes longer is given up: it never costs the list."""
+MAX_FILTER_VALUES = 100
+MAX_FILTER_TEXT = 500
+_LONGEST_MS = 1e14
+
+
+@strawberry.input(description="Half-open: from inclusive, to exclusive.")
+class TimeRange:
+    from_: datetime | None = strawberry.field(name="from", default=None)
+    to: datetime | None = None
+
+
+@strawberry.input(description="A parameter's value by RFC 6901 pointer, as in /city.")
+class ParamFilter:
+    path: str
+    value: JSON
+
+
+@strawberry.input(
+    name="ExecutionFilter",
+    description="Fields are joined by AND, the values of a list by OR. An empty list is BAD_USER_INPUT.",
+)
+class ExecutionFilterInput:
+    status: list[ExecutionStatus] | None = None
+    started_at: TimeRange | None = None
+    is_preview: bool | None = None
+    error_kind: list[ExecutionErrorKind] | None = None
+    failed_node_id: str | None = None
+    flow_id: list[strawberry.ID] | None = None
+    flow_deleted: bool | None = None
+    server: list[str] | None = None
+    client_name: str | None = None
+    trace_id: str | None = None
+    duration_ms_at_least: float | None = None
+    param: list[ParamFilter] | None = None
+    text: str | None = strawberry.field(
+        default=None,
+        description="Part of the parameter preview, the error message, the flow's name or the failing node's name, case ignored.",
+    )
+
+    def checked(self) -> ExecutionFilter:
+        """Return the filter; raises BadUserInput naming the field that is wrong."""
+        for name in ("status", "error_kind", "flow_id", "server", "param"):
+            check_list(f"filter.{_CAMEL.get(name, name)}", getattr(self, name))
+        if self.param:
+            raise BadUserInput("filter.param: searching by parameter is not available in this release")
+        for name in ("failed_node_id", "client_name", "trace_id", "text"):
+            check_text(f"filter.{_CAMEL.get(name, name)}", getattr(self, name))
+        if self.duration_ms_at_least is not None and not 0 <= self.duration_ms_at_least <= _LONGEST_MS:
+            raise BadUserInput(f"filter.durationMsAtLeast: must lie between 0 and {_LONGEST_MS:.0f}")
+        return ExecutionFilter(
+            statuses=tuple(sorted({status.value for status in self.status})) if self.status else None,
+            started_from=self.started_at.from_ if self.started_at else None,
+            started_to=self.started_at.to if self.started_at else None,
+            is_preview=self.is_preview,
+            error_kinds=tuple(sorted({kind.name for kind in self.error_kind})) if self.error_kind else None,
+            failed_node_id=self.failed_node_id,
+            flow_ids=tuple(decode_id_of("Flow", "filter.flowId", id_) for id_ in self.flow_id) if self.flow_id else None,
+            flow_deleted=self.flow_deleted,
+            servers=tuple(self.server) if self.server else None,
+            client_name=self.client_name,
+            trace_id=self.trace_id,
+            duration_ms_at_least=self.duration_ms_at_least,
+            text=self.text or None,
+        )
+
+
+_CAMEL = {
+    "error_kind": "errorKind",
+    "flow_id": "flowId",
+    "failed_node_id": "failedNodeId",
+    "client_name": "clientName",
+    "trace_id": "traceId",
+}
+
+
+def check_list(name: str, values: Sequence[object] | None) -> None:
+    """Raise BadUserInput for an empty list, which would match nothing, or one that is too long."""
+    if values is not None and not 0 < len(values) <= MAX_FILTER_VALUES:
+        reason = "is empty; leave it out instead" if not values else f"has {len(values)} values, at most {MAX_FILTER_VALUES}"
+        raise BadUserInput(f"{name}: {reason}")
+
+
+def check_text(name: str, text: str | None) -> None:
+    """Raise BadUserInput for a text longer than anything it could be part of."""
+    if text is not None and len(text) > MAX_FILTER_TEXT:
+        raise BadUserInput(f"{name}: {len(text)} characters, at most {MAX_FILTER_TEXT}")
+
+
+@strawberry.type
+class ExecutionEdge:
+    cursor: str
+    node: Execution
+
+
+@strawberry.type(description="Executions, newest first.")
+class ExecutionConnection:
+    scope: strawberry.Private[uuid.UUID | None]
+    selection: strawberry.Private[Selection]
+    request: strawberry.Private[PageRequest[Position]]
+    page: strawberry.Private[ExecutionPage]
+
+    @strawberry.field
+    def edges(self) -> list[ExecutionEdge]:
+        return [ExecutionEdge(cursor=row.position.encode(), node=Execution.of(row)) for row in self.page.rows]
+
+    @strawberry.field
+    def page_info(self) -> PageInfo:
+        page = self.page
+        return PageInfo(
+            has_next_page=page.has_next,
+            has_previous_page=page.has_previous,
+            start_cursor=page.start.encode() if page.start else None,
+            end_cursor=page.end.encode() if page.end else None,
+        )
+
+    @strawberry.field(
+        description="False when a search for text stopped at its bound with matches still possible beyond it; "
+        "hasNextPage is true then, and the next page goes on from there."
+    )
+    def search_is_complete(self) -> bool:
+        return self.page.stopped_at is None
+
+    @strawberry.field(description="Null when counting failed or took too long: a slow count never costs the list.")
+    async def total_count(self, info: Info) -> int | None:
+        counted = await self._counted(info)
+        return counted[0] if counted else None
+
+    @strawberry.field(
+        description="False when counting stopped at its bound (only with filters other than flow, status and preview)."
+    )
+    async def total_count_is_exact(self, info: Info) -> bool | None:
+        counted = await self._counted(info)
+        return counted[1] if counted else None
+
+    @strawberry.field(description="Of the whole flow (at the root: of any flow the viewer may see), whatever filters say.")
+    async def has_pending_executions(self, info: Info) -> bool:
+        loaders = info.context.loaders
+        if self.scope is None:
+            async with info.context.database.read() as read:
+                return await executions.any_pending(read, self.selection.visible_servers)
+        if self.selection.scope_column == "flow_id":
+            return bool(await loaders.has_pending_by_flow.load(self.scope))
+        pending = replace(self.selection, filter=ExecutionFilter(statuses=("PENDING",)))
+        return (await loaders.bounded_count.load((self.scope, pending)))[0] > 0
+
+    @strawberry.field(description="Null for pages of no size, and beyond the bound of counting when the cursor tells no page.")
+    async def page_cursors(self, info: Info) -> PageCursors | None:
+        async with info.context.database.snapshot() as read:
+            cursors = await page_cursors.page_cursors(read, self.scope, self.selection, self.request, self.page)
+        return PageCursors.of(cursors) if cursors else None
+
+    @strawberry.field(
+        description="The feed position these rows were read at: pass it as `after` to executionChanges, and nothing is missed."
+    )
+    def change_cursor(self) -> str:
+        return self.page.read_at.encode()
+
+    async def _counted(self, info: Info) -> tuple[int, bool] | None:
+        try:
+            async with asyncio.timeout(COUNT_SECONDS):
+                return await self._count(info)
+        except (FlowtrailError, TimeoutError):
+            return None
+
+    async def _count(self, info: Info) -> tuple[int, bool]:
+        wanted, keys = self.selection.filter, self._count_keys()
+        if keys is not None:
+            counted = await asyncio.gather(*(info.context.loaders.totals.load((key, wanted.is_preview)) for key in keys))
+            statuses = wanted.statuses or tuple(status.value for status in ExecutionStatus)
+            return sum(by_status[status] for by_status in counted for status in statuses), True
+        return await info.context.loaders.bounded_count.load((self.scope, self.selection))
+
+    def _count_keys(self) -> list[uuid.UUID] | None:
+        """What to add up where the counts know the answer: a flow's, several flows', or all."""
+        wanted = self.selection.filter
+        if self.selection.scope_column == "flow_id" and self.scope and wanted.is_counted:
+            return [self.scope]
+        if self.scope is None and self.selection.visible_servers is None and replace(wanted, flow_ids=None).is_counted:
+            return list(dict.fromkeys(wanted.flow_ids)) if wanted.flow_ids else [counts.ALL_FLOWS]
+        return None
+
+
+async def connect(
+    info: Info,
+    scope: uuid.UUID | None,
+    selection: Selection,
+    first: int | None,
+    after: str | None,
+    last: int | None,
+    before: str | None,
+) -> ExecutionConnection:
+    """Return the connection of a scope's executions; raises BadUserInput naming a wrong argument."""
+    request = page_request(first, after, last, before, Position.decode)
+    page = await info.context.loaders.page.load(PageKey(scope, selection, request))
+    return ExecutionConnection(scope=scope, selection=selection, request=request, page=page)

@@ -1,0 +1,228 @@
+"""GraphQL over WebSocket: the graphql-transport-ws protocol, with its close codes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from flowtrail import json_text
+from flowtrail.errors import BadUserInput, FlowtrailError, TimedOut, Unauthenticated, Unavailable
+from flowtrail.graphql.change_stream import MAX_BEHIND, TooFarBehind
+from flowtrail.graphql.operations import RequestRefused, begin
+from flowtrail.graphql.requests import OperationRequest
+from flowtrail.graphql.response import encode
+
+if TYPE_CHECKING:
+    from flowtrail.graphql.context import Context
+    from flowtrail.graphql.endpoint import Endpoint
+
+log = structlog.get_logger()
+
+PROTOCOL = "graphql-transport-ws"
+INIT_SECONDS = 3.0
+MAX_OPERATIONS = 100
+"""Operations of one socket at the same time."""
+MAX_MESSAGE_CHARACTERS = 1024 * 1024
+_CLOSE_SECONDS = 2.0
+"""How long a close frame may take to a client that does not read."""
+
+
+class Closed(Exception):
+    """The connection must be closed with this code and reason."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+BAD_MESSAGE, UNAUTHORIZED, FORBIDDEN, NO_SUBPROTOCOL, INIT_TIMEOUT, ID_TAKEN, TOO_MANY_INITS = (
+    4400,
+    4401,
+    4403,
+    4406,
+    4408,
+    4409,
+    4429,
+)
+TOO_LARGE, RESTART, TRY_AGAIN = 1009, 1012, 1013
+
+
+async def serve(endpoint: Endpoint, websocket: WebSocket) -> None:
+    """Speak the protocol with one client until either side closes."""
+    if PROTOCOL not in websocket.scope.get("subprotocols", ()):
+        await websocket.accept()
+        await websocket.close(NO_SUBPROTOCOL, "Subprotocol not acceptable")
+        return
+    await websocket.accept(PROTOCOL)
+    connection = _Connection(endpoint, websocket)
+    try:
+        await connection.run()
+    except Closed as closed:
+        await _close(websocket, closed)
+    except WebSocketDisconnect:
+        pass
+
+
+async def _close(websocket: WebSocket, closed: Closed) -> None:
+    try:
+        async with asyncio.timeout(_CLOSE_SECONDS):
+            await websocket.close(closed.code, closed.reason[:120])
+    except (TimeoutError, RuntimeError, WebSocketDisconnect):
+        pass  # it does not read, or has gone: the server ends the transport
+
+
+class _Connection:
+    """One client. Whatever must close the connection is put into `_closing`, wherever it happens."""
+
+    def __init__(self, endpoint: Endpoint, websocket: WebSocket) -> None:
+        self._endpoint = endpoint
+        self._websocket = websocket
+        self._closing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._context: Context | None = None
+        self._has_begun = False
+        self._authorization = websocket.headers.get("authorization")
+        self._operations: dict[str, asyncio.Task[None]] = {}
+
+    async def run(self) -> None:
+        """Raise Closed or WebSocketDisconnect when it is over."""
+        watching = [asyncio.create_task(work) for work in (self._receive(), self._watch_access(), self._stop_with_process())]
+        try:
+            await asyncio.wait([*watching, self._closing], return_when=asyncio.FIRST_COMPLETED)
+            for task in (self._closing, *watching):
+                if task.done():
+                    task.result()
+        finally:
+            self._closing.cancel()
+            tasks = [*watching, *self._operations.values()]
+            for running in tasks:
+                running.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _receive(self) -> None:
+        while True:
+            message = await self._websocket.receive()
+            if message["type"] == "websocket.disconnect":
+                raise WebSocketDisconnect(message.get("code") or 1005)
+            await self._handle(_decoded(message.get("text")))
+
+    async def _watch_access(self) -> None:
+        await asyncio.sleep(INIT_SECONDS)
+        if not self._has_begun:
+            raise Closed(INIT_TIMEOUT, "Connection initialisation timeout")
+        raise Closed(FORBIDDEN, f"Forbidden: {await self._endpoint.access_lost(self._authorization)}")
+
+    async def _stop_with_process(self) -> None:
+        await self._endpoint.stopping.wait()
+        raise Closed(RESTART, "Service restart: connect again and subscribe after the last cursor")
+
+    async def _handle(self, message: dict[str, Any]) -> None:
+        match message.get("type"):
+            case "connection_init":
+                await self._init(message.get("payload"))
+            case "ping":
+                await self._send({"type": "pong"})
+            case "pong":
+                pass
+            case "subscribe":
+                self._subscribe(_id_of(message), message.get("payload"))
+            case "complete":
+                if task := self._operations.pop(_id_of(message), None):
+                    task.cancel()
+            case _:
+                raise Closed(BAD_MESSAGE, "Invalid message: unknown type")
+
+    async def _init(self, payload: Any) -> None:
+        if self._has_begun:
+            raise Closed(TOO_MANY_INITS, "Too many initialisation requests")
+        self._has_begun = True
+        if not isinstance(payload, dict | None):
+            raise Closed(BAD_MESSAGE, "Invalid message: payload must be an object")
+        authorization = next((value for name, value in (payload or {}).items() if name.lower() == "authorization"), None)
+        if not isinstance(authorization, str | None):
+            raise Closed(BAD_MESSAGE, "Invalid message: payload.authorization must be a string")
+        self._authorization = authorization or self._authorization
+        try:
+            context = await self._endpoint.context(self._authorization)
+        except Unauthenticated as error:
+            raise Closed(FORBIDDEN, f"Forbidden: {error.message}") from None
+        except FlowtrailError as error:
+            raise Closed(TRY_AGAIN, error.message) from None
+        if not context.viewer.can_read:
+            raise Closed(FORBIDDEN, "Forbidden: reading needs a token, as payload.authorization: Bearer …")
+        await self._send({"type": "connection_ack"})
+        self._context = context
+
+    def _subscribe(self, operation_id: str, payload: Any) -> None:
+        if self._context is None:
+            raise Closed(UNAUTHORIZED, "Unauthorized")
+        if operation_id in self._operations:
+            raise Closed(ID_TAKEN, f"Subscriber for {operation_id} already exists")
+        if len(self._operations) >= MAX_OPERATIONS:
+            raise Closed(TRY_AGAIN, f"Too many operations: at most {MAX_OPERATIONS} at the same time")
+        try:
+            request = OperationRequest.parse(payload)
+        except BadUserInput as error:
+            raise Closed(BAD_MESSAGE, f"Invalid message: {error.message}") from None
+        self._operations[operation_id] = asyncio.create_task(self._operate(operation_id, request, self._context.fresh()))
+
+    async def _operate(self, operation_id: str, request: OperationRequest, context: Context) -> None:
+        id_ = json.dumps(operation_id)
+        try:
+            responses = await begin(request, context, self._endpoint.broadcast, self._cut_off)
+            async with aclosing(responses):
+                async for response in responses:
+                    await self._send_text(f'{{"id":{id_},"type":"next","payload":{response}}}')
+            self._operations.pop(operation_id, None)
+            await self._send({"id": operation_id, "type": "complete"})
+        except RequestRefused as refused:
+            self._operations.pop(operation_id, None)
+            await self._send({"id": operation_id, "type": "error", "payload": [error.formatted for error in refused.errors]})
+        except TooFarBehind:
+            self._cut_off()
+        except (Unavailable, TimedOut) as error:
+            self._close(Closed(TRY_AGAIN, error.message))
+        except (WebSocketDisconnect, RuntimeError):
+            pass  # the client has gone; `_receive` learns it too
+        except Exception:
+            log.exception("an operation failed", operation_id=operation_id)
+            self._close(Closed(1011, "Internal error"))
+
+    def _cut_off(self) -> None:
+        self._close(Closed(TRY_AGAIN, f"More than {MAX_BEHIND} changes behind: subscribe again after the last cursor"))
+
+    def _close(self, closed: Closed) -> None:
+        if not self._closing.done():
+            self._closing.set_exception(closed)
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        await self._send_text(encode(message).decode())
+
+    async def _send_text(self, text: str) -> None:
+        await self._websocket.send({"type": "websocket.send", "text": text})
+
+
+def _decoded(text: str | None) -> dict[str, Any]:
+    if text is None:
+        raise Closed(BAD_MESSAGE, "Invalid message: must be text")
+    if len(text) > MAX_MESSAGE_CHARACTERS:
+        raise Closed(TOO_LARGE, f"Message too large: at most {MAX_MESSAGE_CHARACTERS} characters")
+    try:
+        message = json_text.load(text)
+    except json_text.JsonTextError as error:
+        raise Closed(BAD_MESSAGE, f"Invalid message: {error}") from None
+    if not isinstance(message, dict):
+        raise Closed(BAD_MESSAGE, "Invalid message: must be a JSON object")
+    return message
+
+
+def _id_of(message: dict[str, Any]) -> str:
+    operation_id = message.get("id")
+    if not isinstance(operation_id, str) or not operation_id:
+        raise Closed(BAD_MESSAGE, "Invalid message: id must be a string")
+    return operation_id

@@ -1,0 +1,101 @@
+"""JSON values as exact text: what arrives is what is stored and what goes back (spec 1.6).
+
+Payloads never pass through a library that rounds big integers or refuses lone surrogates. Their one form is compact JSON text in
+UTF-8: no spaces, keys in the order they came, control characters and lone surrogates as ``\\uXXXX`` escapes, the rest as it is.
+`sizeBytes` and `sha256` of `PayloadInfo` are those of this text. Used by the service and by the wrapper; imports neither.
+"""
+
+import hashlib
+import json
+import re
+from typing import Any
+
+MAX_DEPTH = 200
+"""Arrays and objects inside one another, at most."""
+MAX_DIGITS = 4300
+"""Digits of one integer, at most: Python refuses to convert longer ones."""
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class JsonTextError(ValueError):
+    """The value has no JSON text, or none within the limits; the message says why."""
+
+
+def dump(value: Any) -> str:
+    """Return the JSON text of `value`; raises JsonTextError for what JSON or the limits do not allow."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except RecursionError:
+        raise JsonTextError(f"nested deeper than {MAX_DEPTH} levels") from None
+    except ValueError as error:
+        raise JsonTextError(_reason(error)) from None
+    except TypeError:
+        raise JsonTextError("not a JSON value") from None
+    if text.count("[") + text.count("{") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
+        raise JsonTextError(f"nested deeper than {MAX_DEPTH} levels")
+    return escape_surrogates(text)
+
+
+def load(text: str | bytes) -> Any:
+    """Return the value of a JSON text; raises JsonTextError when it is none or passes the limits."""
+    try:
+        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite_float)
+    except RecursionError:
+        raise JsonTextError("nested too deeply") from None
+    except UnicodeDecodeError:
+        raise JsonTextError("not valid UTF-8") from None
+    except ValueError as error:
+        raise JsonTextError(_reason(error)) from None
+
+
+def escape_surrogates(text: str) -> str:
+    """Return JSON `text` with each lone surrogate as its escape, so that it can be encoded."""
+    return text if text.isascii() else _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def digest(text: str) -> tuple[int, bytes]:
+    """Return the size in bytes and the SHA-256 of a JSON text."""
+    encoded = text.encode()
+    return len(encoded), hashlib.sha256(encoded).digest()
+
+
+def clean(text: str) -> str:
+    """Return `text` as a PostgreSQL text column can hold it: NUL as U+2400, a lone surrogate as U+FFFD."""
+    return text if text.isascii() and "\0" not in text else _SURROGATE.sub("\ufffd", text.replace("\0", "\u2400"))
+
+
+def _depth(value: Any) -> int:
+    deepest, level = 0, [value]
+    while level:
+        level = [
+            item
+            for container in level
+            if isinstance(container, dict | list | tuple)
+            for item in (container.values() if isinstance(container, dict) else container)
+        ]
+        deepest += 1
+        if deepest > MAX_DEPTH + 1:
+            break
+    return deepest - 1
+
+
+def _reason(error: ValueError) -> str:
+    if isinstance(error, JsonTextError):
+        return str(error)
+    if isinstance(error, json.JSONDecodeError):
+        return f"not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+    if "digits" in str(error):
+        return f"an integer has more than {MAX_DIGITS} digits"
+    return "a number is too large for a JSON value, or not a number"
+
+
+def _refuse_constant(name: str) -> Any:
+    raise JsonTextError(f"{name} is not a JSON value")
+
+
+def _finite_float(text: str) -> float:
+    number = float(text)
+    if number - number != 0.0:
+        raise JsonTextError("a number is too large for a JSON value")
+    return number

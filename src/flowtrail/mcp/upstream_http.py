@@ -1,0 +1,198 @@
+"""A server behind the proxy that is reached over Streamable HTTP, in both protocol eras.
+
+Every message of the client is a POST of its own; what the server sends comes back on the answer, as JSON or as a stream
+of events, and, in the era of sessions, on a GET stream beside it.
+"""
+
+import json
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+from mcp.shared.inbound import (
+    MCP_METHOD_HEADER,
+    MCP_NAME_HEADER,
+    MCP_PROTOCOL_VERSION_HEADER,
+    NAME_BEARING_METHODS,
+    encode_header_value,
+    mcp_param_headers,
+    x_mcp_header_map,
+)
+from mcp_types import CONNECTION_CLOSED, PROTOCOL_VERSION_META_KEY
+
+from flowtrail.errors import ConfigurationError
+from flowtrail.mcp.upstream import Deliver
+
+_SESSION_HEADER = "mcp-session-id"
+_CONNECT_SECONDS = 30.0
+_RECONNECT_SECONDS = 1.0
+
+
+class HttpUpstream:
+    """A server at a URL. Requests run beside each other; a modern request is cancelled by closing its stream."""
+
+    def __init__(self, url: str, headers: Mapping[str, str]) -> None:
+        """Raises ConfigurationError for a URL that is none."""
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ConfigurationError(f"--upstream-url takes an http or https URL, not {url!r}")
+        self.name = parts.hostname
+        self._url = url
+        # Answers may take as long as they like: a tool may, too.
+        timeout = httpx2.Timeout(None, connect=_CONNECT_SECONDS)
+        self._client = httpx2.Client(headers=dict(headers), timeout=timeout, follow_redirects=False)
+        self._closed = threading.Event()
+        self._deliver: Deliver = lambda message: None
+        self._lock = threading.Lock()
+        self._version: str | None = None
+        self._streams: dict[str, httpx2.Response] = {}
+        self._header_maps: dict[str, dict[tuple[str, ...], str]] = {}
+        self._initialize_id: str | None = None
+        self.session_id: str | None = None
+        """What the server calls our session, in the era of sessions."""
+
+    def run(self, deliver: Deliver) -> int:
+        """Deliver messages until `close`; always 0."""
+        self._deliver = deliver
+        self._closed.wait()
+        return 0
+
+    def close(self) -> None:
+        """End the session and every stream."""
+        if self.session_id is not None:
+            with suppress(httpx2.HTTPError, OSError):
+                self._client.delete(self._url, headers=self._headers({}), timeout=2.0)
+        self._closed.set()
+
+    def send(self, message: bytes) -> None:
+        """Give the server a message. Returns at once for a request, whose answers come when they come."""
+        try:
+            content = json.loads(message)
+        except (ValueError, RecursionError):
+            content = {}
+        content = content if isinstance(content, dict) else {}
+        if self._is_modern_cancellation(content):
+            return
+        is_request = "id" in content and "method" in content
+        if content.get("method") == "initialize":
+            self._initialize_id, self._version, self.session_id = json.dumps(content.get("id")), None, None
+        if is_request:
+            threading.Thread(target=self._post, args=(message, content), daemon=True).start()
+        else:
+            self._post(message, content)
+            if content.get("method") == "notifications/initialized" and self.session_id is not None:
+                threading.Thread(target=self._listen, daemon=True).start()
+
+    def _is_modern_cancellation(self, content: Mapping[str, Any]) -> bool:
+        # Without sessions there are no notifications to a server: closing the answer's stream is the signal.
+        if content.get("method") != "notifications/cancelled" or self.session_id is not None or self._initialize_id is not None:
+            return False
+        params = content.get("params")
+        with self._lock:
+            stream = self._streams.pop(json.dumps(params.get("requestId") if isinstance(params, dict) else None), None)
+        if stream is not None:
+            _shut(stream)
+        return True
+
+    def _headers(self, content: Mapping[str, Any]) -> dict[str, str]:
+        headers = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
+        if self.session_id is not None:
+            headers[_SESSION_HEADER] = self.session_id
+        params = content.get("params")
+        params = params if isinstance(params, dict) else {}
+        meta = params.get("_meta")
+        modern = meta.get(PROTOCOL_VERSION_META_KEY) if isinstance(meta, dict) else None
+        if isinstance(modern, str):
+            headers |= self._modern_headers(modern, str(content.get("method")), params)
+        elif self._version is not None:
+            headers[MCP_PROTOCOL_VERSION_HEADER] = self._version
+        return headers
+
+    def _modern_headers(self, version: str, method: str, params: Mapping[str, Any]) -> dict[str, str]:
+        headers = {MCP_PROTOCOL_VERSION_HEADER: version, MCP_METHOD_HEADER: method}
+        name = params.get(NAME_BEARING_METHODS.get(method, ""))
+        if isinstance(name, str):
+            headers[MCP_NAME_HEADER] = encode_header_value(name)
+            if method == "tools/call" and isinstance(arguments := params.get("arguments"), dict):
+                headers |= mcp_param_headers(self._header_maps.get(name, {}), arguments)
+        return headers
+
+    def _post(self, message: bytes, content: dict[str, Any]) -> None:
+        key = json.dumps(content["id"]) if "id" in content and "method" in content else None
+        answered = False
+        reason = "the server's answer ended early"
+        try:
+            with self._client.stream("POST", self._url, content=message, headers=self._headers(content)) as response:
+                if key is not None:
+                    with self._lock:
+                        self._streams[key] = response
+                if key is not None and key == self._initialize_id:
+                    self.session_id = response.headers.get(_SESSION_HEADER)
+                answered = self._read(response, key)
+                if not answered and response.status_code >= 400:
+                    reason = f"the server answered HTTP {response.status_code}"
+        except (httpx2.HTTPError, httpx2.StreamError, OSError) as error:
+            reason = f"the server can't be reached: {error}"
+        if key is None:
+            return
+        with self._lock:
+            cancelled = self._streams.pop(key, None) is None and not reason.startswith("the server can't")
+        if not answered and not cancelled:
+            failure = {"code": CONNECTION_CLOSED, "message": reason}
+            self._deliver(json.dumps({"jsonrpc": "2.0", "id": content["id"], "error": failure}).encode())
+
+    def _read(self, response: httpx2.Response, key: str | None) -> bool:
+        """Deliver what an answer holds; return whether the response to the request `key` was among it."""
+        kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind == "text/event-stream":
+            answered = False
+            for event in httpx2.EventSource(response, max_event_size=None):
+                answered = bool(event.data and self._handle(event.data.encode(), key)) or answered
+            return answered
+        if kind == "application/json":
+            body = response.read()
+            return bool(body) and self._handle(body, key)
+        return False
+
+    def _handle(self, message: bytes, key: str | None) -> bool:
+        try:
+            content = json.loads(message)
+        except (ValueError, RecursionError):
+            return False
+        if isinstance(content, dict) and isinstance(result := content.get("result"), dict):
+            self._learn(json.dumps(content.get("id")), result)
+        self._deliver(b" ".join(message.splitlines()))
+        return isinstance(content, dict) and "method" not in content and json.dumps(content.get("id")) == key
+
+    def _learn(self, request: str, result: Mapping[str, Any]) -> None:
+        if request == self._initialize_id and isinstance(version := result.get("protocolVersion"), str):
+            self._version = version
+        for tool in result.get("tools") or () if isinstance(result.get("tools"), list) else ():
+            if isinstance(tool, dict) and isinstance(name := tool.get("name"), str):
+                self._header_maps[name] = x_mcp_header_map(tool.get("inputSchema") or {})
+
+    def _listen(self) -> None:
+        """Read what the server sends on its own, as long as the session lasts."""
+        session, last_event = self.session_id, ""
+        while not self._closed.is_set() and self.session_id == session:
+            headers = self._headers({}) | ({"last-event-id": last_event} if last_event else {})
+            try:
+                with self._client.stream("GET", self._url, headers=headers) as response:
+                    if response.status_code >= 400:
+                        return
+                    for event in httpx2.EventSource(response, max_event_size=None):
+                        last_event = event.id or last_event
+                        if event.data:
+                            self._handle(event.data.encode(), None)
+            except (httpx2.HTTPError, httpx2.StreamError, OSError):
+                pass
+            time.sleep(_RECONNECT_SECONDS)
+
+
+def _shut(response: httpx2.Response) -> None:
+    with suppress(httpx2.HTTPError, OSError, RuntimeError):
+        response.close()

@@ -1,0 +1,116 @@
+"""What the service holds while it runs: the database, who may enter, and the upkeep that needs no request."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import asyncpg
+import structlog
+
+from flowtrail import changes, counts, database_url, embedded, migrate
+from flowtrail.auth import Access
+from flowtrail.changes import Tail, hints
+from flowtrail.database import Database
+from flowtrail.errors import ConfigurationError, FlowtrailError
+from flowtrail.recording import upkeep
+from flowtrail.settings import Settings
+
+log = structlog.get_logger()
+
+_PRUNE_INTERVAL = 60.0
+
+
+@dataclass(frozen=True)
+class Service:
+    settings: Settings
+    database: Database
+    access: Access
+    tail: Tail
+
+
+@asynccontextmanager
+async def run(settings: Settings) -> AsyncIterator[Service]:
+    """Open everything, and close it again in the opposite order. Raises ConfigurationError, or Unavailable."""
+    async with AsyncExitStack() as stack:
+        url = await _database(settings, stack)
+        database = await Database.open(url.dsn, settings)
+        stack.push_async_callback(database.close)
+        async with database.read() as read:
+            if await migrate.schema_state(read) is migrate.SchemaState.BEHIND:
+                raise ConfigurationError("the database is not at this release's schema: run `flowtrail migrate` first")
+        await changes.ensure_epoch(database)
+        service = Service(settings, database, Access(database, settings), Tail(database))
+        tasks = [asyncio.create_task(work) for work in (*_upkeep(service), *_feed(service, url))]
+        stack.push_async_callback(_stop, tasks)
+        yield service
+
+
+async def _database(settings: Settings, stack: AsyncExitStack) -> database_url.DatabaseUrl:
+    """The database to use: an external one, or the embedded one, migrated here (spec 6.1)."""
+    if settings.database_url is not None:
+        return database_url.parse(settings.database_url.get_secret_value())
+    postgres = await asyncio.to_thread(embedded.start, settings.data_dir)
+    stack.push_async_callback(asyncio.to_thread, postgres.close)
+    url = database_url.parse(postgres.dsn)
+    await migrate.upgrade(url)
+    return url
+
+
+def _upkeep(service: Service) -> list[Coroutine[Any, Any, None]]:
+    settings, database = service.settings, service.database
+    retention = timedelta(seconds=settings.feed_retention)
+
+    async def sweep() -> bool:
+        async with database.write() as write:
+            settled = await upkeep.settle_overdue(write)
+        if settled:
+            database.news.set()
+        return settled == upkeep.SWEEP_BATCH
+
+    async def fold() -> bool:
+        async with database.write() as write:
+            return await counts.fold(write) == counts.FOLD_BATCH
+
+    async def prune() -> bool:
+        async with database.write() as write:
+            return await changes.prune(write, retention) == changes.BATCH
+
+    return [
+        _every(settings.sweep_interval, sweep),
+        _every(settings.fold_interval, fold),
+        _every(_PRUNE_INTERVAL, prune),
+    ]
+
+
+def _feed(service: Service, url: database_url.DatabaseUrl) -> list[Coroutine[Any, Any, None]]:
+    listen_url = service.settings.database_listen_url
+    dsn = database_url.parse(listen_url.get_secret_value(), name="DATABASE_LISTEN_URL").dsn if listen_url else url.dsn
+
+    async def connect() -> "asyncpg.Connection[asyncpg.Record]":
+        return await asyncpg.connect(dsn, timeout=10, server_settings={"application_name": "flowtrail hints"})
+
+    return [
+        service.tail.run(),
+        hints.keep_listening(service.tail.wake, connect),
+        hints.keep_notifying(service.database, connect),
+    ]
+
+
+async def _every(seconds: float | None, work: Callable[[], Awaitable[bool]]) -> None:
+    """Do `work` every so many seconds, and at once again while it says that there is more; None: never."""
+    while seconds is not None:
+        has_more = False
+        try:
+            has_more = await work()
+        except (FlowtrailError, asyncpg.PostgresError) as error:
+            log.warning("upkeep failed, will try again", work=getattr(work, "__name__", ""), error=str(error))
+        await asyncio.sleep(0 if has_more else seconds)
+
+
+async def _stop(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
