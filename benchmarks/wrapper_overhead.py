@@ -5,8 +5,8 @@
     uv run benchmarks/wrapper_overhead.py --slow 30                        a service that takes 30 s for each answer
     uv run benchmarks/wrapper_overhead.py --memory 100000                  the memory of a server after so many calls
 
-Calls alternate between the two servers, so that whatever else the machine does meets both alike. Latencies are the client's, in milliseconds;
-CPU is the server process's, for each call.
+Calls alternate between the two servers, so that whatever else the machine does meets both alike. Latencies are the
+client's, in milliseconds; CPU is the server process's, for each call.
 """
 
 import argparse
@@ -69,7 +69,7 @@ async def connected(transport: str, environment: dict[str, str], *, tracked: boo
         return
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    process = subprocess.Popen([sys.executable, *command, "--port", str(port)], env=environment)
+    process = subprocess.Popen([sys.executable, *command, "--port", str(port)], env=environment)  # noqa: ASYNC220 (no one waits)
     try:
         while True:
             try:

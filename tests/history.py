@@ -10,7 +10,7 @@ import anyio.to_thread
 from flowtrail.mcp import ExecutionTracking
 from flowtrail.mcp.configuration import Configuration
 from flowtrail.mcp.recorder import flush_recorders
-from flowtrail.mcp.spool_commands import retry_dead_letters
+from flowtrail.mcp.spool_commands import retry_dead_letters, spool_status
 from support import Service
 
 USUAL = """
@@ -29,7 +29,7 @@ class History:
 
     def tracking(self, **options: Any) -> ExecutionTracking:
         """Middleware that records to the service; `options` are ExecutionTracking's."""
-        where = {"url": self.service.graphql_url, "token": self.service.record_token, "spool_dir": self.spool_root}
+        where: dict[str, Any] = {"url": self.service.graphql_url, "token": self.service.record_token, "spool_dir": self.spool_root}
         return ExecutionTracking(**(where | options))
 
     def environment(self) -> dict[str, str]:
@@ -48,12 +48,15 @@ class History:
         )
         retried = await anyio.to_thread.run_sync(retry_dead_letters, configuration)
         assert retried.problems == ()
+        refused = [letter for status in spool_status(configuration) for letter in status.dead_letters]
+        assert refused == []
 
     async def executions(self, fields: str = "", **filters: Any) -> list[dict[str, Any]]:
         """Return what is recorded, oldest first, with the usual fields and `fields`."""
         await self.flush()
         answer = await self.service.execute(
-            f"query ($filter: ExecutionFilter) {{ executions(first: 100, filter: $filter) {{ edges {{ node {{ {USUAL} {fields} }} }} }} }}",
+            "query ($filter: ExecutionFilter) { executions(first: 100, filter: $filter) "
+            f"{{ edges {{ node {{ {USUAL} {fields} }} }} }} }}",
             {"filter": filters or None},
         )
         assert "errors" not in answer, answer

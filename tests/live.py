@@ -26,6 +26,7 @@ class Socket:
 
     def __init__(self, connection: ClientConnection) -> None:
         self.connection = connection
+        self.id = ""
 
     async def send(self, message: Any) -> None:
         await self.connection.send(json.dumps(message))
@@ -41,11 +42,14 @@ class Socket:
         assert await self.receive() == {"type": "connection_ack"}
 
     async def subscribe(self, document: str = CHANGES, id_: str = "1", **variables: Any) -> None:
+        self.id = id_
         await self.send({"id": id_, "type": "subscribe", "payload": {"query": document, "variables": variables}})
 
     async def event(self) -> Any:
-        """Return the next event of executionChanges."""
+        """Return the next event of the latest subscription; what an earlier one had under way when it ended is passed over."""
         message = await self.receive()
+        while message.get("id") != self.id:
+            message = await self.receive()
         assert message["type"] == "next", message
         assert "errors" not in message["payload"], message
         return message["payload"]["data"]["executionChanges"]
@@ -70,3 +74,28 @@ async def socket(service: Service, *, init: bool = True, token: str | None = Non
         if init:
             await client.init(token)
         yield client
+
+
+@asynccontextmanager
+async def event_stream(
+    service: Service, document: str, *, token: str | None = None, **variables: Any
+) -> AsyncIterator[AsyncIterator[Any]]:
+    """The responses that come as server-sent events; the iterator ends with the stream's `complete`."""
+    headers = {"content-type": "application/json", "accept": "text/event-stream"}
+    if token:
+        headers["authorization"] = f"Bearer {token}"
+    body = json.dumps({"query": document, "variables": variables})
+    async with service.client.stream("POST", "/graphql", content=body, headers=headers) as response:
+        assert response.status_code == 200, response.status_code
+
+        async def responses() -> AsyncIterator[Any]:
+            event = ""
+            async for line in response.aiter_lines():
+                if line.startswith("event: "):
+                    event = line.removeprefix("event: ")
+                elif line.startswith("data:") and event == "next":
+                    yield json.loads(line.removeprefix("data:"))
+                elif line.startswith("data:") and event == "complete":
+                    return
+
+        yield responses()

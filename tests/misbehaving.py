@@ -78,7 +78,7 @@ def misbehaving(behaviour: Behaviour = accept) -> Iterator[Misbehaving]:
             self.end_headers()
             self.wfile.write(content)
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the base class's name)
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

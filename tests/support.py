@@ -14,8 +14,10 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import httpx2
 import uvicorn
+from fastapi import FastAPI
 
 from flowtrail import database_url, migrate
+from flowtrail.database import Database
 from flowtrail.settings import Settings
 
 
@@ -87,6 +89,17 @@ class Service:
     """Without a path, as `http://127.0.0.1:8000`."""
     settings: Settings
     client: httpx2.AsyncClient
+    app: FastAPI
+
+    @property
+    def database(self) -> Database:
+        """The pools of the service itself."""
+        database: Database = self.app.state.service.database
+        return database
+
+    def stop(self) -> None:
+        """Do what a signal to stop does, as far as open streams are told of it."""
+        self.app.state.endpoint.stopping.set()
 
     @property
     def graphql_url(self) -> str:
@@ -123,9 +136,10 @@ class _Server(uvicorn.Server):
 @asynccontextmanager
 async def running_service(settings: Settings) -> AsyncIterator[Service]:
     """The real application on the real server, on a free port of 127.0.0.1."""
-    from flowtrail.app import create_app
+    from flowtrail.app import SOCKETS, create_app
 
-    config = uvicorn.Config(create_app(settings), log_config=None, lifespan="on", timeout_graceful_shutdown=5)
+    app = create_app(settings)
+    config = uvicorn.Config(app, log_config=None, lifespan="on", timeout_graceful_shutdown=5, **SOCKETS)
     server = _Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -136,7 +150,7 @@ async def running_service(settings: Settings) -> AsyncIterator[Service]:
             if not server.started:
                 await serving
             async with httpx2.AsyncClient(base_url=url, timeout=30) as client:
-                yield Service(url, settings, client)
+                yield Service(url, settings, client, app)
         finally:
             server.should_exit = True
             await serving

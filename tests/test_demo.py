@@ -189,12 +189,13 @@ def test_the_printed_command_answers(running_demo: Demo) -> None:
     assert _until(answer)[0]["node"]["flowName"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_every_process_and_removes_the_record(number: signal.Signals) -> None:
+@pytest.mark.parametrize("signals", [[signal.SIGINT], [signal.SIGTERM], [signal.SIGINT, signal.SIGINT]])
+def test_a_signal_ends_every_process_and_removes_the_record(signals: list[signal.Signals]) -> None:
     with _running() as demo:
         assert any("postgres" in command for command in demo.processes().values())
         assert demo.sample_servers()
-        demo.process.send_signal(number)
+        for number in signals:
+            demo.process.send_signal(number)
         assert demo.process.wait(_PATIENCE) == 0
         assert demo.processes() == {}
         assert not demo.folder.exists()

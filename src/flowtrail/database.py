@@ -53,7 +53,7 @@ class Database:
         def pool(**server_settings: str) -> asyncpg.Pool[asyncpg.Record]:
             return asyncpg.create_pool(
                 dsn,
-                min_size=1,
+                min_size=0,  # asyncpg logs a traceback whenever it can't keep up a minimum
                 max_size=settings.pool_size,
                 connection_class=_Connection,
                 server_settings={
@@ -70,8 +70,10 @@ class Database:
         reading = pool(default_transaction_read_only="on", plan_cache_mode="force_generic_plan")
         writing = pool()
         with _expected_errors():
-            await reading
-            await writing
+            for opened in (reading, writing):
+                await opened
+                async with opened.acquire():
+                    pass  # a database that is not there is told of now
         return cls(reading, writing)
 
     async def close(self) -> None:

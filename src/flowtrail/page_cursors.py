@@ -86,7 +86,7 @@ async def page_cursors(
     if page.rows:
         rank = await order.rank(page.rows[0].position)
     else:
-        rank = 0 if request.backward else total
+        rank = total if request.after and not request.backward else 0
     if rank is None:
         return _unnumbered(request, page)
     size = request.size

@@ -95,7 +95,9 @@ async def http_server(*command: str, environment: dict[str, str] | None = None) 
     """Run a command that listens on the port that it is told last, and give its MCP URL."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    process = subprocess.Popen([part.replace("PORT", str(port)) for part in command], env=environment)
+    process = subprocess.Popen(  # noqa: ASYNC220 (it starts at once; its end is waited for where nothing else runs)
+        [part.replace("PORT", str(port)) for part in command], env=environment
+    )
     try:
         with anyio.fail_after(60):
             while True:
@@ -168,8 +170,12 @@ async def test_listening_over_http(history: History, era: str) -> None:
 @pytest.mark.parametrize("era", ERAS)
 async def test_a_client_that_cancels(history: History, era: str) -> None:
     async with Client(through_proxy(history), mode=era) as client:
-        with anyio.move_on_after(3):
-            await client.call_tool("endless", {})
+        async with anyio.create_task_group() as calls:
+            calls.start_soon(client.call_tool, "endless", {})
+            with anyio.fail_after(60):
+                while not await history.executions():  # noqa: ASYNC110 (another process makes it come true)
+                    await anyio.sleep(0.05)
+            calls.cancel_scope.cancel()
         assert (await client.call_tool("add", {"a": 1, "b": 1})).data == 2
     cancelled, added = await history.executions()
     assert (cancelled["flowToolName"], cancelled["errorInfo"]["kind"]) == ("endless", "CANCELLED")
@@ -209,12 +215,13 @@ for line in sys.stdin.buffer:
         tools = [{"name": "task", "inputSchema": {"type": "object", "properties": {"pin_code": {"writeOnly": True}}}}]
         print(json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": {"tools": tools}}), flush=True)
     elif message.get("method") == "tools/call":
-        result = {"task": {"taskId": "t1", "status": "working"}} if "task" in message["params"] else {"content": [], "x": message["params"]}
+        result = {"task": {"taskId": "t1", "status": "working"}}
         print(json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": result}), flush=True)
     elif message.get("method") == "tasks/get":
         print(json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": {"taskId": "t1", "status": "completed"}}), flush=True)
     elif message.get("method") == "tasks/result":
-        print(json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": {"content": [{"type": "text", "text": "late"}]}}), flush=True)
+        result = {"content": [{"type": "text", "text": "late"}]}
+        print(json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": result}), flush=True)
     else:
         sys.stdout.buffer.write(line.upper()); sys.stdout.buffer.flush()
 """

@@ -134,7 +134,10 @@ def test_a_disk_that_is_full_for_a_while_loses_nothing(configuration: Configurat
 def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
     mine = slots.SlotLock(tmp_path / "0.lock")
     assert mine.acquire()
-    program = "import sys; from pathlib import Path; from flowtrail.mcp.slots import SlotLock; sys.exit(SlotLock(Path(sys.argv[1])).acquire())"
+    program = (
+        "import sys; from pathlib import Path; from flowtrail.mcp.slots import SlotLock\n"
+        "sys.exit(SlotLock(Path(sys.argv[1])).acquire())"
+    )
     asks = [sys.executable, "-c", program, str(tmp_path / "0.lock")]
     assert subprocess.run(asks, check=False).returncode == 0
     mine.release()

@@ -180,7 +180,10 @@ async def test_nodes_nest_and_run_beside_each_other_in_tasks_threads_and_plain_f
 
     assert (await call(mcp, "fans_out")).structured_content == {"result": 33}
     nodes = (await history.execution())["nodeExecutions"]
-    shown = [(one["nodeName"], one["nodeId"], one["nodeType"], one["parentPosition"], one["inputData"], one["outputData"]) for one in nodes]
+    shown = [
+        (one["nodeName"], one["nodeId"], one["nodeType"], one["parentPosition"], one["inputData"], one["outputData"])
+        for one in nodes
+    ]
     assert shown == [
         ("All", "all", "step", None, None, None),
         ("Fetch", "fetch", "step", 0, {"number": 1}, 10),
@@ -290,7 +293,11 @@ async def test_settings_an_author_expects(history: History, monkeypatch: pytest.
     await call(orders(history, skip=["add", "ref*"]), "add", {"a": 1})
     await call(orders(history, skip=["add", "ref*"]), "refuses")
     assert await history.executions() == []
-    await call(orders(history, server="shop", preview=True, stacks=True, identify=lambda context: "ann"), "three_steps", {"fail_in": "Price"})
+    await call(
+        orders(history, server="shop", preview=True, stacks=True, identify=lambda context: "ann"),
+        "three_steps",
+        {"fail_in": "Price"},
+    )
     execution = await history.execution("caller { subject }")
     assert (execution["server"], execution["isPreview"], execution["caller"]["subject"]) == ("shop", True, "ann")
     assert "Traceback" in execution["errorInfo"]["stack"]

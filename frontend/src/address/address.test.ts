@@ -1,6 +1,15 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { type Address, formatAddress, isFiltered, NO_FILTER, parseAddress, SPANS, type Span, STATUSES } from "./address";
+import {
+  type Address,
+  formatAddress,
+  isFiltered,
+  NO_FILTER,
+  parseAddress,
+  SPANS,
+  type Span,
+  STATUSES,
+} from "./address";
 
 const span = fc.option(fc.constantFrom(...(Object.keys(SPANS) as Span[])));
 const time = fc.option(fc.date({ noInvalidDate: true, min: new Date(0) }).map((date) => date.toISOString()));
@@ -36,12 +45,16 @@ test("every address survives the address bar", () => {
   );
 });
 
-test.each(["/flows", "/flows/orders", "/flows/orders/ship/usage", "/flows/a/b/statistics/c", "/nowhere", "/flows/%E0/x"])(
-  "%s is no page",
-  (path) => {
-    expect(parseAddress(path, "")).toEqual({ page: "unknown" });
-  },
-);
+test.each([
+  "/flows",
+  "/flows/orders",
+  "/flows/orders/ship/usage",
+  "/flows/a/b/statistics/c",
+  "/nowhere",
+  "/flows/%E0/x",
+])("%s is no page", (path) => {
+  expect(parseAddress(path, "")).toEqual({ page: "unknown" });
+});
 
 test("what can't be understood of a query is left out", () => {
   const read = parseAddress("/flows/orders/ship", "?status=BROKEN,ERROR&span=toString&from=soon&preview=maybe");

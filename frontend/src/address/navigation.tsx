@@ -1,6 +1,13 @@
 /** Moving through the page: the history's entries are addresses. */
 
-import { type AnchorHTMLAttributes, type MouseEvent, type ReactNode, type Ref, useEffect, useSyncExternalStore } from "react";
+import {
+  type AnchorHTMLAttributes,
+  type MouseEvent,
+  type ReactNode,
+  type Ref,
+  useEffect,
+  useSyncExternalStore,
+} from "react";
 import { type Address, formatAddress, parseAddress } from "./address";
 
 const listeners = new Set<() => void>();

@@ -1,4 +1,4 @@
-import { cacheExchange, type CombinedError, createClient, fetchExchange, mapExchange } from "urql";
+import { type CombinedError, cacheExchange, createClient, fetchExchange, mapExchange } from "urql";
 import { noteRefusal } from "../session/session";
 
 /** Make a client of the service this page came from. A new one remembers nothing. */

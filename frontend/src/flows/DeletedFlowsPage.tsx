@@ -9,7 +9,7 @@ export function DeletedFlowsPage({ place }: { place: UsagePlace }): ReactNode {
   useTitle("Deleted flows");
   return (
     <main className={styles.page}>
-      <div className={styles.heading}>
+      <div className={`${styles.heading} ${styles.untabbed}`}>
         <nav aria-label="Breadcrumb" className={styles.trail}>
           <Link to={{ page: "flows", text: "" }}>Flows</Link> / deleted
         </nav>

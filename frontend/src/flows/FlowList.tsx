@@ -3,7 +3,7 @@ import { type ReactNode, useCallback, useEffect, useEffectEvent, useMemo, useSta
 import { useQuery } from "urql";
 import { NO_PLACE } from "../address/address";
 import { Link, navigate, useTitle } from "../address/navigation";
-import { Flows, type FlowSummary } from "../api/documents";
+import { type FlowSummary, Flows } from "../api/documents";
 import { useFeed } from "../api/useFeed";
 import { usePolling } from "../api/usePolling";
 import { useRefresh } from "../api/useRefresh";

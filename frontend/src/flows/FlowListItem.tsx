@@ -10,7 +10,7 @@ import styles from "./FlowList.module.css";
 
 /** A flow in one row: whether it is running, how it last went, how often it fails. */
 export function FlowListItem({ flow }: { flow: FlowSummary }): ReactNode {
-  const { server, toolName, name, hasPendingExecutions, statistics } = flow;
+  const { server, toolName, name, description, hasPendingExecutions, statistics } = flow;
   const last = flow.executions.edges[0]?.node;
   return (
     <tr className={styles.row}>
@@ -19,10 +19,11 @@ export function FlowListItem({ flow }: { flow: FlowSummary }): ReactNode {
           {name}
         </Link>
         {hasPendingExecutions && <span className={styles.running}>Running</span>}
-        <code className={styles.tool}>
+        <span className={styles.tool}>
           <span className={styles.narrow}>{server} / </span>
-          {toolName}
-        </code>
+          {name !== toolName && <code>{toolName}</code>}
+          {description}
+        </span>
       </th>
       <td className={styles.wide}>{server}</td>
       <td>

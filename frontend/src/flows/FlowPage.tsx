@@ -1,4 +1,4 @@
-import { type ReactNode } from "react";
+import type { ReactNode } from "react";
 import { useQuery } from "urql";
 import { type Address, NO_PLACE } from "../address/address";
 import { Link, useTitle } from "../address/navigation";
@@ -24,7 +24,8 @@ export function FlowPage({ page, server, toolName, children }: FlowPageProps): R
     return (
       <Notice title="There is no such flow" titleOrder={1}>
         <p>
-          No tool <code>{toolName}</code> of a server <code>{server}</code> is known: the name may be mistyped, or the flow deleted.
+          No tool <code>{toolName}</code> of a server <code>{server}</code> is known: the name may be mistyped, or the
+          flow deleted.
         </p>
         <p>
           <Link to={{ page: "flows", text: "" }}>All flows</Link> ·{" "}

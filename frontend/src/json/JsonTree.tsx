@@ -13,6 +13,8 @@ const SHORT_STRING = 600;
 const MORE_OF_STRING = 20_000;
 const OPEN_LEVELS = 2;
 const OPEN_MEMBERS = 20;
+/** A value of at most so many lines is open from the start. */
+const SHORT_VALUE = 40;
 
 /** A member of an object or array, or a range of members; `label` is its key, or its range. */
 interface Member {
@@ -21,7 +23,7 @@ interface Member {
   value: JsonNode | Member[];
 }
 
-const Level = createContext(0);
+const Level = createContext({ depth: 0, isShort: false });
 
 /** Show a value. `label` names it for who can't see where it stands. */
 export function JsonTree({ node, label }: { node: JsonNode; label: string }): ReactNode {
@@ -42,9 +44,11 @@ export function JsonTree({ node, label }: { node: JsonNode; label: string }): Re
   }
 
   return (
-    // biome-ignore lint/a11y/noStaticElementInteractions: the keys move among its buttons
+    // biome-ignore lint/a11y/useSemanticElements: a fieldset groups fields of a form, and here is none
     <div ref={tree} className={styles.tree} role="group" aria-label={label} data-tree="" onKeyDown={onKeyDown}>
-      <Branch member={{ label: null, isRange: false, value: node }} isLast />
+      <Level value={{ depth: 0, isShort: lines(node, SHORT_VALUE) <= SHORT_VALUE }}>
+        <Branch member={{ label: null, isRange: false, value: node }} isLast />
+      </Level>
     </div>
   );
 }
@@ -53,7 +57,8 @@ function Branch({ member, isLast }: { member: Member; isLast: boolean }): ReactN
   const { value } = member;
   const comma = isLast || member.isRange ? "" : ",";
   if (Array.isArray(value)) return <Folder member={member} members={value} marks={["", ""]} comma="" />;
-  if (value.kind === "array") return <Folder member={member} members={itemsOf(value.items)} marks={["[", "]"]} comma={comma} />;
+  if (value.kind === "array")
+    return <Folder member={member} members={itemsOf(value.items)} marks={["[", "]"]} comma={comma} />;
   if (value.kind === "object") {
     return <Folder member={member} members={entriesOf(value.entries)} marks={["{", "}"]} comma={comma} />;
   }
@@ -79,7 +84,9 @@ interface FolderProps {
 
 function Folder({ member, members, marks: [open, close], comma }: FolderProps): ReactNode {
   const level = useContext(Level);
-  const [isOpen, setOpen] = useState(!member.isRange && level < OPEN_LEVELS && members.length <= OPEN_MEMBERS);
+  const [isOpen, setOpen] = useState(
+    level.isShort || (!member.isRange && level.depth < OPEN_LEVELS && members.length <= OPEN_MEMBERS),
+  );
   const content = useId();
   if (members.length === 0) {
     return (
@@ -109,7 +116,7 @@ function Folder({ member, members, marks: [open, close], comma }: FolderProps): 
         )}
       </button>
       {isOpen && (
-        <Level value={level + 1}>
+        <Level value={{ ...level, depth: level.depth + 1 }}>
           <div id={content} className={styles.members}>
             {members.map((inner, index) => (
               // biome-ignore lint/suspicious/noArrayIndexKey: keys of an object may repeat, and a value never changes
@@ -172,6 +179,18 @@ function inRanges(members: Member[]): Member[] {
     }));
   }
   return folded;
+}
+
+/** How many lines a value takes when all of it is open; counted no further than just beyond `limit`. */
+function lines(node: JsonNode, limit: number): number {
+  const inner =
+    node.kind === "array" ? node.items : node.kind === "object" ? node.entries.map(([, value]) => value) : [];
+  let count = 1;
+  for (const value of inner) {
+    count += lines(value, limit - count);
+    if (count > limit) break;
+  }
+  return count;
 }
 
 function size(value: Member["value"]): string {

@@ -35,6 +35,7 @@ export function CopyButton({ what, label = "Copy", text }: CopyButtonProps): Rea
       variant="subtle"
       color="gray"
       size="compact-xs"
+      fw={500}
       leftSection={said === "Copied" ? <CheckIcon /> : <CopyIcon />}
       aria-label={said ? `${said}: ${what}` : `Copy ${what}`}
       onClick={copy}

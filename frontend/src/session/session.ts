@@ -53,7 +53,10 @@ export async function isSignedIn(): Promise<boolean> {
 
 async function send(method: string, body?: string): Promise<Response | null> {
   try {
-    return await fetch("/session", { method, ...(body ? { body, headers: { "content-type": "application/json" } } : {}) });
+    return await fetch("/session", {
+      method,
+      ...(body ? { body, headers: { "content-type": "application/json" } } : {}),
+    });
   } catch {
     return null;
   }

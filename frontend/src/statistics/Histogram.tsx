@@ -11,7 +11,11 @@ import styles from "./StatisticsTab.module.css";
 type Buckets = Statistics["histogram"];
 
 const HEIGHT = 220;
-const COLOURS = { PENDING: "--flowtrail-pending", FULFILLED: "--flowtrail-fulfilled", ERROR: "--flowtrail-error" } as const;
+const COLOURS = {
+  PENDING: "--flowtrail-pending",
+  FULFILLED: "--flowtrail-fulfilled",
+  ERROR: "--flowtrail-error",
+} as const;
 /** From the bottom of a bar to its top: what went wrong stands on the ground. */
 const STACK = ["ERROR", "FULFILLED", "PENDING"] as const;
 
@@ -52,13 +56,17 @@ function Chart({ buckets, onPoint }: ChartProps): ReactNode {
   const plot = useRef<uPlot | null>(null);
   const scheme = useComputedColorScheme("light", { getInitialValueInEffect: false });
   const data = useMemo(() => stacked(buckets), [buckets]);
-  const latest = useRef(data);
+  const latest = useRef({ data, buckets });
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: a canvas takes its colours once, so a new scheme draws a new one
   useEffect(() => {
     const element = frame.current;
     if (element === null) return;
-    const drawn = new uPlot(optionsFor(element, onPoint), latest.current, element);
+    const drawn = new uPlot(
+      optionsFor(element, () => rangeOf(latest.current.buckets), onPoint),
+      latest.current.data,
+      element,
+    );
     plot.current = drawn;
     const observer = new ResizeObserver(() => drawn.setSize({ width: element.clientWidth, height: HEIGHT }));
     observer.observe(element);
@@ -69,9 +77,9 @@ function Chart({ buckets, onPoint }: ChartProps): ReactNode {
   }, [scheme, onPoint]);
 
   useEffect(() => {
-    latest.current = data;
+    latest.current = { data, buckets };
     plot.current?.setData(data);
-  }, [data]);
+  }, [data, buckets]);
   return <div ref={frame} className={styles.chart} aria-hidden="true" />;
 }
 
@@ -117,20 +125,42 @@ function stacked(buckets: Buckets): uPlot.AlignedData {
   return [times, ...heights.reverse()];
 }
 
-function optionsFor(element: HTMLElement, onPoint: (index: number | null) => void): uPlot.Options {
+/** From the start of the first bar to the end of the last, in seconds. */
+function rangeOf(buckets: Buckets): uPlot.Range.MinMax {
+  const seconds = (time: string | undefined): number | null => (time === undefined ? null : Date.parse(time) / 1000);
+  return [seconds(buckets[0]?.from), seconds(buckets.at(-1)?.to)];
+}
+
+function optionsFor(
+  element: HTMLElement,
+  range: () => uPlot.Range.MinMax,
+  onPoint: (index: number | null) => void,
+): uPlot.Options {
   const css = getComputedStyle(element);
   const stroke = css.getPropertyValue("--mantine-color-dimmed");
   const grid = { stroke: css.color, width: 0.1 };
-  const bars = uPlot.paths.bars?.({ size: [0.9, 60] });
+  const bars = uPlot.paths.bars?.({ size: [0.9] });
   return {
     width: element.clientWidth,
     height: HEIGHT,
     legend: { show: false },
     cursor: { drag: { x: false, y: false }, points: { show: false }, y: false },
-    scales: { y: { range: (_plot, _min, max) => [0, Math.max(max, 1) * 1.05] } },
+    scales: { x: { range }, y: { range: (_plot, _min, max) => [0, Math.max(max, 1) * 1.05] } },
     axes: [
-      { stroke, grid: { show: false }, ticks: { show: false } },
-      { stroke, grid, ticks: { show: false }, size: 48, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 1e4, 1e5, 1e6] },
+      {
+        stroke,
+        grid: { show: false },
+        ticks: { show: false },
+        space: 90,
+        values: (_plot, ticks) => ticks.map(tickName(ticks)),
+      },
+      {
+        stroke,
+        grid,
+        ticks: { show: false },
+        size: 48,
+        incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 1e4, 1e5, 1e6],
+      },
     ],
     series: [
       {},
@@ -143,6 +173,18 @@ function optionsFor(element: HTMLElement, onPoint: (index: number | null) => voi
     ],
     hooks: { setCursor: [({ cursor }) => onPoint(cursor.idx ?? null)] },
   };
+}
+
+/** Names a time on the axis by as much of it as tells it from its neighbours. */
+function tickName(ticks: number[]): (seconds: number) => string {
+  const step = (ticks[1] ?? Number.POSITIVE_INFINITY) - (ticks[0] ?? 0);
+  const format = new Intl.DateTimeFormat(
+    undefined,
+    step >= 86_400
+      ? { month: "short", day: "numeric" }
+      : { hour: "2-digit", minute: "2-digit", hourCycle: "h23", ...(step < 60 && { second: "2-digit" }) },
+  );
+  return (seconds) => format.format(seconds * 1000);
 }
 
 /** A canvas knows no custom properties and no light-dark(): let an element work the colour out. */

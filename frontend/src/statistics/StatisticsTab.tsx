@@ -65,7 +65,15 @@ export default function StatisticsTab({ server, toolName, span }: StatisticsTabP
   );
 }
 
-function Shown({ statistics, server, toolName }: { statistics: Statistics; server: string; toolName: string }): ReactNode {
+function Shown({
+  statistics,
+  server,
+  toolName,
+}: {
+  statistics: Statistics;
+  server: string;
+  toolName: string;
+}): ReactNode {
   if (statistics.total === 0) {
     return (
       <Notice title="No executions in this time">

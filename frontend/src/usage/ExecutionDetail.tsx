@@ -1,7 +1,7 @@
 import { Button } from "@mantine/core";
 import { type ReactNode, useCallback, useEffect } from "react";
 import { type CombinedError, useClient, useQuery } from "urql";
-import { ExecutionDetails, type ExecutionDetails as Details } from "../api/documents";
+import { type ExecutionDetails as Details, ExecutionDetails } from "../api/documents";
 import { useRefresh } from "../api/useRefresh";
 import { CopyButton } from "../parts/CopyButton";
 import { Failure } from "../parts/Failure";
@@ -81,7 +81,11 @@ function Heading({ execution, onClose }: { execution: Details; onClose(): void }
         {server} / {flowToolName}
       </code>
       <div className={styles.actions}>
-        <CopyButton what="the execution as JSON" label="Copy as JSON" text={() => executionAsJson(client, execution.uuid)} />
+        <CopyButton
+          what="the execution as JSON"
+          label="Copy as JSON"
+          text={() => executionAsJson(client, execution.uuid)}
+        />
         <Button
           className={styles.close}
           variant="subtle"

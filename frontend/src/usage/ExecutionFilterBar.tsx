@@ -1,6 +1,6 @@
 import { Button, CloseButton, NativeSelect, TextInput } from "@mantine/core";
 import { type ReactNode, useEffect, useEffectEvent, useState } from "react";
-import { isFiltered, NO_FILTER, STATUSES, type Span, type Status, type UsageFilter } from "../address/address";
+import { isFiltered, NO_FILTER, type Span, STATUSES, type Status, type UsageFilter } from "../address/address";
 import { fromLocalInput, toLocalInput } from "../text/time";
 import styles from "./ExecutionFilterBar.module.css";
 import { STATUS_NAMES, StatusCircle } from "./ExecutionStatusBadge";
@@ -41,17 +41,19 @@ export function ExecutionFilterBar({ filter, onChange }: ExecutionFilterBarProps
   return (
     <search className={styles.bar} aria-label="Filter executions">
       <SearchField filter={filter} onChange={onChange} />
-      <StatusToggles chosen={filter.status} onChange={(status) => onChange({ ...filter, status }, false)} />
       <NativeSelect
         size="xs"
         aria-label="Time"
+        className={styles.time}
         data={TIMES}
         value={isCustom || asksTimes ? CUSTOM : (filter.span ?? "")}
         onChange={(event) => changeTime(event.currentTarget.value)}
       />
+      <StatusToggles chosen={filter.status} onChange={(status) => onChange({ ...filter, status }, false)} />
       <NativeSelect
         size="xs"
         aria-label="Previews"
+        className={styles.previews}
         data={PREVIEWS}
         value={filter.isPreview === null ? "" : filter.isPreview ? "only" : "without"}
         onChange={(event) => {
@@ -69,7 +71,13 @@ export function ExecutionFilterBar({ filter, onChange }: ExecutionFilterBarProps
   );
 }
 
-function StatusToggles({ chosen, onChange }: { chosen: readonly Status[]; onChange(status: Status[]): void }): ReactNode {
+function StatusToggles({
+  chosen,
+  onChange,
+}: {
+  chosen: readonly Status[];
+  onChange(status: Status[]): void;
+}): ReactNode {
   return (
     <fieldset className={styles.toggles}>
       <legend className="visuallyHidden">Status</legend>

@@ -1,4 +1,4 @@
-import { type KeyboardEvent, type ReactNode, useRef } from "react";
+import { type KeyboardEvent, type ReactNode, useRef, useState } from "react";
 import type { Address } from "../address/address";
 import type { ExecutionRow } from "../api/documents";
 import styles from "./ExecutionList.module.css";
@@ -16,20 +16,25 @@ interface ExecutionListProps {
 /** The executions of one page, newest first. One stop for the tab key; arrows, j and k, Home and End move within. */
 export function ExecutionList({ rows, selected, addressOf, showsFlow, isOutdated }: ExecutionListProps): ReactNode {
   const list = useRef<HTMLUListElement>(null);
-  const reachable = rows.some(({ uuid }) => uuid === selected) ? selected : rows[0]?.uuid;
+  const [visited, setVisited] = useState(selected);
+  if (selected !== null && selected !== visited) setVisited(selected);
+  const reachable = rows.some(({ uuid }) => uuid === visited) ? visited : rows[0]?.uuid;
 
   function onKeyDown(event: KeyboardEvent): void {
     if (event.altKey || event.ctrlKey || event.metaKey) return;
     const links = [...(list.current?.querySelectorAll<HTMLAnchorElement>("a[data-row]") ?? [])];
     const item = document.activeElement?.closest("li");
-    const next = moved(event.key, links.findIndex((link) => link.closest("li") === item), links.length);
+    const next = moved(
+      event.key,
+      links.findIndex((link) => link.closest("li") === item),
+      links.length,
+    );
     if (next === null) return;
     event.preventDefault();
     links[next]?.focus();
   }
 
   return (
-    // biome-ignore lint/a11y/noNoninteractiveElementInteractions: the keys move among its links
     <ul ref={list} className={styles.list} aria-label="Executions" aria-busy={isOutdated} onKeyDown={onKeyDown}>
       {rows.map((execution) => (
         <ExecutionListItem

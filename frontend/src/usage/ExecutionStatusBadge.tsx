@@ -20,8 +20,12 @@ interface ExecutionStatusBadgeProps {
 /** The coloured circle of an execution; what it means by hover and by keyboard (spec 5.2). */
 export function ExecutionStatusBadge({ status, tabIndex = 0 }: ExecutionStatusBadgeProps): ReactNode {
   return (
-    <Tooltip label={EXPLAINED[status]} events={{ hover: true, focus: true, touch: true }} withArrow position="top-start">
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what is shown by hover must be within reach of the keyboard */}
+    <Tooltip
+      label={EXPLAINED[status]}
+      events={{ hover: true, focus: true, touch: true }}
+      withArrow
+      position="top-start"
+    >
       <span role="img" aria-label={EXPLAINED[status]} tabIndex={tabIndex} className={styles.badge}>
         <StatusCircle status={status} />
       </span>
@@ -41,7 +45,10 @@ export function StatusCircle({ status }: { status: Status | "COMPLETED" }): Reac
       ) : (
         <>
           <circle cx={8} cy={8} r={8} fill="currentColor" />
-          <path d={status === "ERROR" ? "m5.4 5.4 5.2 5.2m0-5.2-5.2 5.2" : "m4.6 8.3 2.3 2.3 4.5-4.8"} className={styles.mark} />
+          <path
+            d={status === "ERROR" ? "m5.4 5.4 5.2 5.2m0-5.2-5.2 5.2" : "m4.6 8.3 2.3 2.3 4.5-4.8"}
+            className={styles.mark}
+          />
         </>
       )}
     </svg>

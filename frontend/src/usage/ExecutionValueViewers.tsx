@@ -3,8 +3,8 @@ import type { ExecutionDetails } from "../api/documents";
 import { Failure } from "../parts/Failure";
 import { SkeletonRows } from "../parts/SkeletonRows";
 import { DataViewer } from "./DataViewer";
-import styles from "./ValueViewers.module.css";
 import { useValues } from "./useValues";
+import styles from "./ValueViewers.module.css";
 
 /** The parameters an execution began with and what came of it. */
 export function ExecutionValueViewers({ execution }: { execution: ExecutionDetails }): ReactNode {

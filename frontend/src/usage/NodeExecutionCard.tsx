@@ -10,7 +10,11 @@ import { StatusCircle } from "./ExecutionStatusBadge";
 import styles from "./NodeExecutionCard.module.css";
 import { useValues } from "./useValues";
 
-const NODE_STATUS_NAMES: Record<NodeRow["status"], string> = { PENDING: "Pending", COMPLETED: "Completed", ERROR: "Error" };
+const NODE_STATUS_NAMES: Record<NodeRow["status"], string> = {
+  PENDING: "Pending",
+  COMPLETED: "Completed",
+  ERROR: "Error",
+};
 
 interface NodeExecutionCardProps {
   node: NodeRow;

@@ -19,7 +19,9 @@ export function NodeExecutions({ execution }: { execution: ExecutionDetails }): 
   }, []);
   if (nodes.length === 0) {
     return (
-      <p className={styles.none}>{execution.status === "PENDING" ? "No node has started yet." : "This execution ran no nodes."}</p>
+      <p className={styles.none}>
+        {execution.status === "PENDING" ? "No node has started yet." : "This execution ran no nodes."}
+      </p>
     );
   }
   const depths = depthsOf(nodes);

@@ -26,7 +26,12 @@ function endOf({ execution, nodes }: NodeTimelineProps): number {
   return Math.max(Date.parse(execution.endedAt ?? execution.startedAt), ...ends);
 }
 
-const Bars = memo(function Bars({ execution, nodes, onSelect, until }: NodeTimelineProps & { until: number }): ReactNode {
+const Bars = memo(function Bars({
+  execution,
+  nodes,
+  onSelect,
+  until,
+}: NodeTimelineProps & { until: number }): ReactNode {
   const from = Math.min(Date.parse(execution.startedAt), ...nodes.map(({ startedAt }) => Date.parse(startedAt)));
   const length = Math.max(until - from, 1);
   return (

@@ -54,7 +54,7 @@ interface StepProps {
 function Step({ link, label, addressOf, children }: StepProps): ReactNode {
   if (link === null) {
     return (
-      <span className={styles.page} aria-disabled="true" aria-label={label} role="link">
+      <span className={styles.page} data-disabled="" aria-hidden="true">
         {children}
       </span>
     );

@@ -39,7 +39,8 @@ export function UsageTab({ scope, place }: UsageTabProps): ReactNode {
   );
   const close = useCallback(() => {
     navigate(addressOf({ ...place, execution: null }));
-    list.current?.querySelector<HTMLElement>('a[data-row][tabindex="0"]')?.focus();
+    // Where there is room for one column only, the list is back with the next frame.
+    requestAnimationFrame(() => list.current?.querySelector<HTMLElement>('a[data-row][tabindex="0"]')?.focus());
   }, [addressOf, place]);
 
   useEffect(() => {

@@ -2,8 +2,8 @@
 
 import type { Client } from "urql";
 import { WholeExecution } from "../api/documents";
-import { indented } from "../json/print";
 import { parseJson } from "../json/parse";
+import { indented } from "../json/print";
 
 /** Read everything of an execution and return it as indented JSON. Raises CombinedError when it can't be read. */
 export async function executionAsJson(client: Client, uuid: string): Promise<string> {

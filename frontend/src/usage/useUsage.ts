@@ -3,7 +3,13 @@
 import { useCallback, useMemo, useState } from "react";
 import { type CombinedError, useQuery } from "urql";
 import type { UsagePlace } from "../address/address";
-import { type ExecutionChange, type ExecutionPage, type ExecutionRow, Executions, FlowExecutions } from "../api/documents";
+import {
+  type ExecutionChange,
+  type ExecutionPage,
+  type ExecutionRow,
+  Executions,
+  FlowExecutions,
+} from "../api/documents";
 import type { FeedState } from "../api/feed";
 import { useFeed } from "../api/useFeed";
 import { usePolling } from "../api/usePolling";

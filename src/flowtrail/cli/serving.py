@@ -51,7 +51,7 @@ def serve(*, host: str = "127.0.0.1", port: Port = 8000, data_dir: DataDir = Non
     from uvicorn.supervisors import Multiprocess
 
     from flowtrail import storage
-    from flowtrail.app import create_app
+    from flowtrail.app import SOCKETS, create_app
     from flowtrail.settings import Settings
 
     # Once it has stopped the server raises the signal again: what was opened here must be closed before the process ends.
@@ -67,6 +67,7 @@ def serve(*, host: str = "127.0.0.1", port: Port = 8000, data_dir: DataDir = Non
             log_level="warning",
             proxy_headers=False,
             server_header=False,
+            **SOCKETS,
             timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT,
         )
         _welcome(settings, host, listener.getsockname()[1])

@@ -26,6 +26,8 @@ from flowtrail.settings import Settings
 _SHOP = [sys.executable, "-m", "flowtrail.demo.shop"]
 _GRACEFUL_SECONDS = 2
 """How long requests may take to finish once the demo ends."""
+_IMPATIENCE_SECONDS = 3.0
+"""One Ctrl-C can arrive twice: from the terminal, and from the program that started us, as `uv run` does."""
 QUERY = (
     "{ executions(first: 5) { edges { node { flowName status durationMs initialParamsPreview errorInfo { kind nodeName } } } } }"
 )
@@ -133,12 +135,16 @@ async def _serving(app: FastAPI, listener: socket.socket) -> AsyncIterator[async
 
 
 def _stop_signal() -> asyncio.Event:
-    """Return an event that the first signal to stop sets; a second one ends the process at once."""
+    """Return an event that the first signal to stop sets; one that comes _IMPATIENCE_SECONDS later ends the process at once."""
     loop, stopped = asyncio.get_running_loop(), asyncio.Event()
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
     def stop() -> None:
-        stopped.set()
+        if not stopped.is_set():
+            stopped.set()
+            loop.call_later(_IMPATIENCE_SECONDS, give_signals_back)
+
+    def give_signals_back() -> None:
         for number in signals:
             loop.remove_signal_handler(number)
 

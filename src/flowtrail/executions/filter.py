@@ -131,6 +131,9 @@ class Selection:
         wanted = self.filter
         if not wanted._asks_outcome:
             return [("", [])]
+        statuses = self._possible_statuses
+        if not statuses:
+            return [("", ["false"])]
         settled, overdue = [], []
         if wanted.error_kinds is not None:
             kinds = arguments.add(list(wanted.error_kinds))
@@ -144,17 +147,21 @@ class Selection:
             span = f"make_interval(secs => {arguments.add(wanted.duration_ms_at_least)}::float8 / 1000)"
             settled.append(f"e.ended_at - e.started_at >= {span}")
             overdue.append(f"e.timeout_at - e.started_at >= {span}")
-        statuses = set(wanted.statuses if wanted.statuses is not None else ("PENDING", "FULFILLED", "ERROR"))
-        if wanted.error_kinds is not None or wanted.failed_node_id is not None:
-            statuses &= {"ERROR"}
-        elif wanted.duration_ms_at_least is not None:
-            statuses -= {"PENDING"}
         branches = [("", [f"e.status = '{status}'", *settled]) for status in ("FULFILLED", "ERROR") if status in statuses]
         if "ERROR" in statuses:
             branches.append((FAILED_NODE if wanted.failed_node_id is not None else "", [OVERDUE, *overdue]))
         if "PENDING" in statuses:
             branches.append(("", [_RUNNING]))
-        return branches or [("", ["false"])]
+        return branches
+
+    @property
+    def _possible_statuses(self) -> set[str]:
+        """What a matching execution's status can be: only errors have a kind and a node, and what is pending has no duration."""
+        wanted = self.filter
+        statuses = set(wanted.statuses if wanted.statuses is not None else ("PENDING", "FULFILLED", "ERROR"))
+        if wanted.error_kinds is not None or wanted.failed_node_id is not None:
+            return statuses & {"ERROR"}
+        return statuses - {"PENDING"} if wanted.duration_ms_at_least is not None else statuses
 
 
 def _sent(value: Any) -> Any:

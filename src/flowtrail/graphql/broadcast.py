@@ -8,8 +8,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from graphql import FieldNode, VariableNode, Visitor, visit
-from strawberry.types import ExecutionResult
+from graphql import ExecutionResult, FieldNode, VariableNode, Visitor, visit
 
 from flowtrail import changes
 from flowtrail.errors import TimedOut, Unavailable

@@ -1,25 +1,13 @@
 """What a client learns of an error: expected ones with their code, everything else masked and logged under an id (spec 2.10)."""
 
 import secrets
-from collections.abc import Iterator
 
 import structlog
 from graphql import GraphQLError
-from strawberry.extensions import SchemaExtension
 
 from flowtrail.errors import BadUserInput, FlowtrailError
 
 log = structlog.get_logger()
-
-
-class CodedErrors(SchemaExtension):
-    """Gives every error of an operation its `extensions.code`."""
-
-    def on_operation(self) -> Iterator[None]:
-        yield
-        result = self.execution_context.result
-        if result is not None and result.errors:
-            result.errors = [coded(error) for error in result.errors]
 
 
 def coded(error: GraphQLError) -> GraphQLError:

@@ -9,8 +9,9 @@ from starlette.responses import Response
 
 from flowtrail import json_text
 from flowtrail.errors import BadUserInput, FlowtrailError, LimitExceeded, Unauthenticated, Unavailable
+from flowtrail.graphql.documents import RequestRefused
 from flowtrail.graphql.media_types import preferred
-from flowtrail.graphql.operations import RequestRefused, execute
+from flowtrail.graphql.operations import execute
 from flowtrail.graphql.requests import OperationRequest
 from flowtrail.graphql.response import encode, is_request_error, refusal, response_of
 from flowtrail.graphql.sse import EventStreamResponse

@@ -8,11 +8,10 @@ from typing import TypeVar
 
 from strawberry.dataloader import DataLoader
 
-from flowtrail import counts, executions, flows, statistics
+from flowtrail import counts, executions, flows, page_cursors, statistics
 from flowtrail.database import Database, Read
 from flowtrail.executions import Execution, ExecutionPage, NodeExecution, NodeKey, Selection, StoredPayload
 from flowtrail.flows import Flow
-from flowtrail.page_cursors import COUNT_BOUND
 from flowtrail.pagination import PageRequest, Position
 
 K = TypeVar("K", bound=Hashable)
@@ -102,7 +101,7 @@ class Loaders:
         result: dict[tuple[uuid.UUID | None, Selection], tuple[int, bool]] = {}
         for selection, group in _grouped(keys, lambda key: key[1]).items():
             async with self._database.read() as read:
-                counted = await executions.bounded_counts(read, [scope for scope, _ in group], selection, COUNT_BOUND)
+                counted = await executions.bounded_counts(read, [scope for scope, _ in group], selection, page_cursors.COUNT_BOUND)
             result.update(zip(group, counted, strict=True))
         return [result[key] for key in keys]
 

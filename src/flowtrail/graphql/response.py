@@ -3,7 +3,7 @@
 from typing import Any
 
 import orjson
-from strawberry.types import ExecutionResult
+from graphql import ExecutionResult
 
 from flowtrail import json_text
 from flowtrail.errors import FlowtrailError

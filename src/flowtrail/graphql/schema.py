@@ -13,11 +13,9 @@ from graphql import (
     GraphQLSchema,
     Undefined,
 )
-from strawberry.extensions import ParserCache, ValidationCache
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
 
-from flowtrail.graphql.errors import CodedErrors
 from flowtrail.graphql.executions import Execution
 from flowtrail.graphql.flows import Flow
 from flowtrail.graphql.nodes import NodeExecution
@@ -45,7 +43,7 @@ class Schema(strawberry.Schema):
         return self._schema
 
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
-        """Log nothing here: what clients did wrong is not worth a traceback, and CodedErrors logs the rest."""
+        """Log nothing here: what clients did wrong is not worth a traceback, and errors.py logs the rest."""
 
 
 def _drop_null_defaults(inputs: Iterable[GraphQLArgument | GraphQLInputField]) -> None:
@@ -59,7 +57,6 @@ schema = Schema(
     Mutation,
     Subscription,
     types=[Flow, Execution, NodeExecution],
-    extensions=[CodedErrors, lambda: ParserCache(maxsize=1000), lambda: ValidationCache(maxsize=1000)],
     config=StrawberryConfig(scalar_map=SCALARS),
 )
 

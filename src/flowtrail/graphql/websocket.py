@@ -13,7 +13,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from flowtrail import json_text
 from flowtrail.errors import BadUserInput, FlowtrailError, TimedOut, Unauthenticated, Unavailable
 from flowtrail.graphql.change_stream import MAX_BEHIND, TooFarBehind
-from flowtrail.graphql.operations import RequestRefused, begin
+from flowtrail.graphql.documents import RequestRefused
+from flowtrail.graphql.operations import begin
 from flowtrail.graphql.requests import OperationRequest
 from flowtrail.graphql.response import encode
 

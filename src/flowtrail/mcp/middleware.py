@@ -5,9 +5,8 @@ and progress pass as they are.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, Unpack
 from weakref import WeakSet
 
 from fastmcp import FastMCP
@@ -21,54 +20,21 @@ from flowtrail.mcp.events import Caller, Origin
 from flowtrail.mcp.execution import Frame, current_frame
 from flowtrail.mcp.guard import Guarded
 from flowtrail.mcp.origin import caller_in, client_in, from_meta
-from flowtrail.mcp.payload import DEFAULT_LIMIT
 from flowtrail.mcp.rounds import Rounds
 from flowtrail.mcp.tool_lookup import ToolLookup, describe_tool
-from flowtrail.mcp.tracking import Identify, Tracker, make_options
+from flowtrail.mcp.tracking import TrackingOptions, make_tracker
 from flowtrail.mcp.wire_calls import PROXIED_NODE_TYPE, error_text
 
 
 class ExecutionTracking(Middleware):
     """Records every execution of the server's flows.
 
-    `server` is the name to record under, the server's own unless given. `url`, `token` and `spool_dir` take the place of
-    FLOWTRAIL_URL, FLOWTRAIL_RECORD_TOKEN and FLOWTRAIL_SPOOL_DIR. `preview` marks every call as a preview. `skip` names
-    tools (patterns with `*`) that are not recorded. `stacks` sends Python tracebacks. `payload_limit` is in bytes of JSON
-    for each value. `redact_names` are names of fields to hide beside the default ones; `redact`, given a value's JSON
-    pointer and the value, says whether to hide it. `identify`, given the MiddlewareContext, says who called. Raises
-    ValueError for settings that make no sense; a call never fails because of it.
+    `server` is the name to record under, the server's own unless given; the other settings are those of TrackingOptions.
+    Raises ValueError for settings that make no sense; a call never fails because of it.
     """
 
-    def __init__(
-        self,
-        *,
-        server: str | None = None,
-        url: str | None = None,
-        token: str | None = None,
-        spool_dir: str | Path | None = None,
-        preview: bool = False,
-        skip: Iterable[str] = (),
-        stacks: bool = False,
-        payload_limit: int = DEFAULT_LIMIT,
-        redact_names: Iterable[str] = (),
-        redact: Callable[[str, Any], bool] | None = None,
-        identify: Identify | None = None,
-    ) -> None:
-        self._tracker = Tracker(
-            make_options(
-                server=server,
-                url=url,
-                token=token,
-                spool_dir=spool_dir,
-                preview=preview,
-                skip=skip,
-                stacks=stacks,
-                payload_limit=payload_limit,
-                redact_names=redact_names,
-                redact=redact,
-                identify=identify,
-            )
-        )
+    def __init__(self, *, server: str | None = None, **options: Unpack[TrackingOptions]) -> None:
+        self._tracker = make_tracker(server, options)
         self._rounds = Rounds()
         self._tools = ToolLookup()
         self._listing: set[asyncio.Task[None]] = set()

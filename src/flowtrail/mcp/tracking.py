@@ -4,7 +4,8 @@ import fnmatch
 import functools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, TypedDict
 
 from flowtrail.mcp.catalogue import Catalogue, is_generated_name
 from flowtrail.mcp.configuration import Configuration
@@ -13,11 +14,14 @@ from flowtrail.mcp.execution import Called, Execution
 from flowtrail.mcp.guard import logger
 from flowtrail.mcp.payload import DEFAULT_LIMIT
 from flowtrail.mcp.recorder import Recorder, recorder_for
-from flowtrail.mcp.redaction import CallRedaction, Redaction
+from flowtrail.mcp.redaction import CallRedaction, Hide, Redaction
 from flowtrail.mcp.secret_schema import SecretSchema
 
 Identify = Callable[[Any], Caller | Mapping[str, str | None] | str | None]
 """The author's answer to who called, given the request's context."""
+
+
+_LEAST_PAYLOAD_LIMIT = 1024
 
 
 @dataclass(frozen=True)
@@ -89,32 +93,52 @@ class Tracker:
         return Execution(self.recorder, called, params, origin, parent_id)
 
 
-def make_options(
-    *,
-    server: str | None,
-    url: str | None,
-    token: str | None,
-    spool_dir: Any,
-    preview: bool,
-    skip: Iterable[str],
-    stacks: bool,
-    payload_limit: int,
-    redact_names: Iterable[str],
-    redact: Callable[[str, Any], bool] | None,
-    identify: Identify | None,
-) -> Options:
-    """Return the settings that an author gave; raises ValueError for those that make no sense."""
-    if payload_limit < 1024:
-        raise ValueError("payload_limit is in bytes and at least 1024")
-    return Options(
-        configuration=Configuration.from_environment(url=url, token=token, spool_dir=spool_dir),
-        server=server,
-        preview=preview,
-        skip=tuple(skip),
-        stacks=stacks,
-        payload_limit=payload_limit,
-        redaction=Redaction.with_names(redact_names, redact),
-        identify=identify,
+class TrackingOptions(TypedDict, total=False):
+    """What an author may set, with its default where it is left out.
+
+    `url`, `token` and `spool_dir` take the place of FLOWTRAIL_URL, FLOWTRAIL_RECORD_TOKEN and FLOWTRAIL_SPOOL_DIR.
+    `preview` (False) marks every call as a preview. `skip` () names tools, or patterns with `*`, that are not recorded.
+    `stacks` (False) sends Python tracebacks. `payload_limit` (1 MiB) is in bytes of JSON for each value. `redact_names` ()
+    are names of fields to hide beside the default ones; `redact`, given a value's JSON pointer and the value, says whether
+    to hide it. `identify`, given the request's context, says who called. `spans` (False) makes nodes of the OpenTelemetry
+    spans that begin inside a call.
+    """
+
+    url: str
+    token: str
+    spool_dir: str | Path
+    preview: bool
+    skip: Iterable[str]
+    stacks: bool
+    payload_limit: int
+    redact_names: Iterable[str]
+    redact: Hide
+    identify: Identify
+    spans: bool
+
+
+def make_tracker(server: str | None, options: TrackingOptions) -> "Tracker":
+    """Return the tracker for an author's settings; raises ValueError for those that make no sense."""
+    payload_limit = options.get("payload_limit", DEFAULT_LIMIT)
+    if payload_limit < _LEAST_PAYLOAD_LIMIT:
+        raise ValueError(f"payload_limit is in bytes and at least {_LEAST_PAYLOAD_LIMIT}")
+    if options.get("spans"):
+        from flowtrail.mcp.spans import record_spans
+
+        record_spans()
+    return Tracker(
+        Options(
+            configuration=Configuration.from_environment(
+                url=options.get("url"), token=options.get("token"), spool_dir=options.get("spool_dir")
+            ),
+            server=server,
+            preview=options.get("preview", False),
+            skip=tuple(options.get("skip", ())),
+            stacks=options.get("stacks", False),
+            payload_limit=payload_limit,
+            redaction=Redaction.with_names(options.get("redact_names", ()), options.get("redact")),
+            identify=options.get("identify"),
+        )
     )
 
 

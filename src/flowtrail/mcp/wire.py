@@ -14,7 +14,7 @@ from flowtrail.mcp.events import Caller
 from flowtrail.mcp.guard import Guarded
 from flowtrail.mcp.origin import client_in, from_meta
 from flowtrail.mcp.tracking import Tracker
-from flowtrail.mcp.wire_calls import Call, Calls
+from flowtrail.mcp.wire_calls import Call, Calls, is_continuation
 
 _OWN_ID = "flowtrail-tools-"
 _SERVER_INFO_KEY = "io.modelcontextprotocol/serverInfo"
@@ -56,7 +56,7 @@ class WireTracking:
         return passes
 
     def client_left(self) -> None:
-        """Hear that the client sends no more. It may still read: what runs is cancelled only if the server then ends without an answer."""
+        """Hear that the client sends no more. It may still read: calls are cancelled if the server ends without an answer."""
         self._client_left = True
 
     def server_left(self) -> None:
@@ -94,13 +94,13 @@ class WireTracking:
         arguments = params.get("arguments")
         arguments = arguments if isinstance(arguments, Mapping) else {}
         call = None
-        if "inputResponses" in params or "requestState" in params:
+        if is_continuation(params):
             call = self._calls.resume(name, arguments, params.get("requestState"))
         if call is not None:
             call.receive_input(params.get("inputResponses"))
         else:
             call = self._begin(request_id, name, arguments, params)
-        call.run()
+        call.run_elsewhere()
         self._calls.add(request_id, call)
 
     def _begin(self, request_id: Any, name: str, arguments: Mapping[str, Any], params: Mapping[str, Any]) -> Call:
@@ -150,7 +150,7 @@ class WireTracking:
             if isinstance(tool, Mapping) and isinstance(name := tool.get("name"), str):
                 names.add(name)
                 if not self._tracker.options.skips(name):
-                    catalogue.add(_description(name, tool))
+                    catalogue.add(describe_wire_tool(name, tool))
         self._tool_names = names
         if (following := result.get("nextCursor")) is None:
             self._listed.set()
@@ -259,7 +259,8 @@ def _error_message(error: Any) -> str:
     return f"{error.get('message', 'no message')} ({error.get('code', 'no code')})"
 
 
-def _description(name: str, tool: Mapping[str, Any]) -> ToolDescription:
+def describe_wire_tool(name: str, tool: Mapping[str, Any]) -> ToolDescription:
+    """Return what is registered of a tool as it stands in a list of tools."""
     annotations = tool.get("annotations")
     title = tool.get("title") or (annotations.get("title") if isinstance(annotations, Mapping) else None)
     description, schema = tool.get("description"), tool.get("inputSchema")

@@ -18,7 +18,12 @@ PROXIED_NODE_TYPE = "mcp.tool"
 INPUT_NODE_TYPE = "mcp.input"
 """The type of the node during which a client is asked for input."""
 
-_BAD_ARGUMENTS = re.compile(r"\s*(?:MCP error -3260[02]\b|Input validation error|Invalid arguments|\d+ validation errors? for )")
+# How FastMCP and the SDKs of Python and TypeScript word it, in an answer that only says isError.
+_BAD_ARGUMENTS = re.compile(
+    r"\s*(?:Error executing tool \S+: )?"
+    r"(?:MCP error -3260[02]\b|Input validation error|Invalid arguments|\d+ validation errors? for )"
+)
+_EXCEPTION = re.compile(r"(?:Error executing tool \S+(?:: |$))+$")
 
 
 @dataclass(slots=True)
@@ -31,8 +36,8 @@ class Call:
     tool_exists: bool
     position: int | None = None
 
-    def run(self) -> None:
-        """Record that the server works on it."""
+    def run_elsewhere(self) -> None:
+        """Record that another server works on it."""
         self.position = self.execution.start_node(self.tool_name, self.tool_name, PROXIED_NODE_TYPE, self.arguments, None)
 
     def wait_for_input(self, requests: Any) -> None:
@@ -52,8 +57,12 @@ class Call:
             return
         message = error_text(result.get("content"))
         self._end_node(result, message)
-        refused = not self.tool_exists or _BAD_ARGUMENTS.match(message)
-        self.execution.finish(result, "PROTOCOL_ERROR" if refused else "TOOL_ERROR", message)
+        self.execution.finish(result, self._kind(message), message)
+
+    def _kind(self, message: str) -> ErrorKind:
+        if not self.tool_exists or _BAD_ARGUMENTS.match(message):
+            return "PROTOCOL_ERROR"
+        return "EXCEPTION" if _EXCEPTION.match(message) else "TOOL_ERROR"
 
     def fail(self, kind: ErrorKind, message: str) -> None:
         """Record that there will be no result."""
@@ -137,6 +146,11 @@ class Calls:
             ]
             self._by_request, self._by_task, self._by_round = {}, {}, {}
         return calls
+
+
+def is_continuation(params: Mapping[str, Any]) -> bool:
+    """Return whether a call's parameters go on with one that asked for input."""
+    return "inputResponses" in params or "requestState" in params
 
 
 def error_text(content: Any) -> str:

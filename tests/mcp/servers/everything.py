@@ -1,4 +1,6 @@
-"""A server that uses what MCP has: progress, logs, images, structured output, elicitation, sampling, resources, prompts, a growing tool list."""
+"""A server that uses what MCP has: progress, logs, images, structured output, elicitation, sampling, resources, prompts,
+a growing tool list.
+"""
 
 import asyncio
 import os

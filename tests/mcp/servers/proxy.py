@@ -1,4 +1,6 @@
-"""The proxy as the command line runs it: `proxy.py [--server NAME] [--upstream-url URL] [--header K:V] [--listen HOST:PORT] [-- COMMAND…]`."""
+"""The proxy as the command line runs it: `proxy.py [--server NAME] [--upstream-url URL] [--header K:V] [--listen
+HOST:PORT] [-- COMMAND…]`.
+"""
 
 import argparse
 import sys

@@ -1,0 +1,162 @@
+"""What a document may ask for at most: one walk before validation, linear in the document, the same for every transport.
+
+Each fragment is walked once and its measures are added up wherever it is spread, so that fragments inside fragments cost no more than
+they are long. Validation and execution, which are not linear, see only documents that passed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    InlineFragmentNode,
+    IntValueNode,
+    OperationDefinitionNode,
+    SelectionSetNode,
+    VariableNode,
+)
+
+from flowtrail.errors import LimitExceeded
+from flowtrail.pagination import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MAX_TOKENS = 3_000
+"""Names, punctuators and values; counted by the parser, which stops there."""
+MAX_DEPTH = 20
+MAX_FIELDS = 1_000
+"""Fields, those of fragments counted wherever they are spread."""
+MAX_ALIASES = 100
+MAX_DIRECTIVES = 100
+MAX_ROOT_FIELDS = 20
+MAX_OPERATIONS = 20
+MAX_ROWS = 25_000
+"""Rows that the pages and lists of a document may hold when all are full."""
+
+_PAGES = {"executions", "flows", "children"}
+_LISTS = {"nodeExecutions": 20, "topErrors": 10, "histogram": 60}
+"""Lists without a page size, by how long they usually are at most."""
+
+
+class _EveryVariable(dict[str, int]):
+    """Variables of which every one is the same number."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+
+    def get(self, name: str, default: Any = None) -> int:
+        return self._size
+
+
+SMALLEST_PAGES = _EveryVariable(0)
+LARGEST_PAGES = _EveryVariable(MAX_PAGE_SIZE)
+
+
+@dataclass(slots=True)
+class _Measure:
+    """What one selection set asks for, everything below it included."""
+
+    depth: int = 0
+    own: int = 0
+    """Fields at its top, those of fragments spread there included."""
+    fields: int = 0
+    aliases: int = 0
+    directives: int = 0
+    rows: int = 0
+
+    def add(self, other: _Measure) -> None:
+        self.depth = max(self.depth, other.depth)
+        self.own += other.own
+        self.fields += other.fields
+        self.aliases += other.aliases
+        self.directives += other.directives
+        self.rows += other.rows
+
+
+def check(document: DocumentNode, variables: Mapping[str, Any]) -> None:
+    """Raise LimitExceeded, saying what was counted, the limit, and in which operation."""
+    operations = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
+    _compare(len(operations), MAX_OPERATIONS, "operations", "the document")
+    walk = _Walk(document, variables)
+    for operation in operations:
+        where = f"operation {operation.name.value}" if operation.name else "the operation"
+        measure = walk.selections(operation.selection_set)
+        _compare(measure.own, MAX_ROOT_FIELDS, "root fields", where)
+        _compare(measure.depth, MAX_DEPTH, "levels of nesting", where)
+        _compare(measure.fields, MAX_FIELDS, "fields, with those of fragments", where)
+        _compare(measure.aliases, MAX_ALIASES, "aliases", where)
+        _compare(measure.directives + len(operation.directives or ()), MAX_DIRECTIVES, "directives", where)
+        _compare(measure.rows, MAX_ROWS, "rows when all its pages and lists are full", where)
+
+
+def _compare(counted: int, limit: int, what: str, where: str) -> None:
+    if counted > limit:
+        raise LimitExceeded(f"query: {where} has {counted} {what}; at most {limit} are answered")
+
+
+class _Walk:
+    """Measures selection sets, each fragment once."""
+
+    def __init__(self, document: DocumentNode, variables: Mapping[str, Any]) -> None:
+        self._variables = variables
+        self._fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
+        self._measured: dict[str, _Measure] = {}
+
+    def selections(self, node: SelectionSetNode | None) -> _Measure:
+        total = _Measure()
+        for selection in node.selections if node else ():
+            total.directives += len(selection.directives or ())
+            match selection:
+                case FieldNode():
+                    total.add(self._field(selection))
+                case InlineFragmentNode():
+                    total.add(self.selections(selection.selection_set))
+                case FragmentSpreadNode():
+                    total.add(self._fragment(selection.name.value))
+        return total
+
+    def _field(self, node: FieldNode) -> _Measure:
+        inner = self.selections(node.selection_set)
+        name, rows = node.name.value, 0
+        if name in _PAGES:
+            rows = self._page_size(node)
+        elif name in _LISTS:
+            rows = _LISTS[name]
+        return _Measure(
+            depth=inner.depth + 1,
+            fields=inner.fields + 1,
+            own=1,
+            aliases=inner.aliases + (node.alias is not None),
+            directives=inner.directives,
+            rows=rows + max(rows, 1) * inner.rows,
+        )
+
+    def _fragment(self, name: str) -> _Measure:
+        if name not in self._measured:
+            self._measured[name] = _Measure()  # a fragment inside itself: validation refuses it
+            fragment = self._fragments.get(name)
+            if fragment is not None:
+                measure = self.selections(fragment.selection_set)
+                measure.directives += len(fragment.directives or ())
+                self._measured[name] = measure
+        return self._measured[name]
+
+    def _page_size(self, node: FieldNode) -> int:
+        sizes = [self._size(argument.value) for argument in node.arguments or () if argument.name.value in ("first", "last")]
+        return max(sizes, default=DEFAULT_PAGE_SIZE)
+
+    def _size(self, value: Any) -> int:
+        """The rows of a page; as many as there may be at most where the document does not tell."""
+        size: Any = None
+        if isinstance(value, IntValueNode) and len(value.value) < 10:
+            size = int(value.value)
+        elif isinstance(value, VariableNode):
+            given = self._variables.get(value.name.value)
+            size = DEFAULT_PAGE_SIZE if given is None else given
+        return size if isinstance(size, int) and 0 <= size <= MAX_PAGE_SIZE else MAX_PAGE_SIZE
