@@ -3,8 +3,8 @@
     uv run benchmarks/fan_out.py                         1,000 subscribers, 100 changes
     uv run benchmarks/fan_out.py --subscribers 200 --changes 50 --only throughput
 
-Server, subscribers and recorder are processes of their own, on an embedded PostgreSQL that is made for the run. On a machine that is
-shared or has few cores compare the messages for each second of the server's own CPU. Linux only (/proc).
+Server, subscribers and recorder are processes of their own, on an embedded PostgreSQL that is made for the run. On a machine that
+is shared or has few cores compare the messages for each second of the server's own CPU. Linux only (/proc).
 """
 
 import argparse
@@ -33,7 +33,8 @@ from flowtrail import database_url, embedded, migrate
 
 TOKEN = "record-token-of-the-benchmark"  # noqa: S105
 FEED = """subscription($flowId: ID, $after: String) { executionChanges(flowId: $flowId, after: $after) { ... on ExecutionChange {
-  cursor kind at executionId execution { id status startedAt endedAt durationMs initialParamsPreview nodeCount errorInfo { message } }
+  cursor kind at executionId execution { id status startedAt endedAt durationMs initialParamsPreview nodeCount errorInfo { message
+  } }
 } } }"""
 HEAVY_FEED = """subscription($flowId: ID, $after: String) { executionChanges(flowId: $flowId, after: $after) {
   ... on ExecutionChange { cursor at execution { initialParams } } } }"""

@@ -15,8 +15,8 @@ CHANGES = """
 subscription Changes($flowId: ID, $executionId: ID, $after: String) {
   executionChanges(flowId: $flowId, executionId: $executionId, after: $after) {
     __typename
-    ... on ExecutionChange { cursor kind at executionId execution { uuid status nodeCount errorInfo { kind } } nodeExecution { position status } }
-    ... on ResyncRequired { reason }
+    ... on ExecutionChange { cursor kind at executionId execution { uuid status nodeCount errorInfo { kind } } nodeExecution {
+    position status } } ... on ResyncRequired { reason }
   }
 }"""
 

@@ -19,6 +19,7 @@ from flowtrail.graphql import http, websocket
 from flowtrail.graphql.endpoint import Endpoint
 from flowtrail.settings import Settings
 
+
 class SocketOptions(TypedDict):
     """uvicorn's settings for WebSockets: sizes in bytes, times in seconds."""
 

@@ -1,4 +1,5 @@
-"""All tables, with named constraints and indexes. Statements are written as SQL beside the rules they serve; this is what they run on.
+"""All tables, with named constraints and indexes. Statements are written as SQL beside the rules they serve; this is what they
+run on.
 
 Payload columns are `json` and read as text: `jsonb` and `text` refuse values that JSON allows (docs/decisions/json-not-jsonb.md).
 """

@@ -1,4 +1,4 @@
-"""When an execution that does not end counts as timed out (spec 1.7): known to who writes it down and to who reads it before that."""
+"""When an execution that does not end counts as timed out (spec 1.7): for who writes it down and who reads it before that."""
 
 from datetime import timedelta
 

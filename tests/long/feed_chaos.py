@@ -1,10 +1,11 @@
-"""Kills everything at random while recorders write and subscribers follow: every subscriber must see every change exactly once, in order.
+"""Kills everything at random while recorders write and subscribers follow: every subscriber must see every change exactly once,
+in order.
 
     uv run python tests/long/feed_chaos.py --seconds 120 --seed 1 --subscribers 20
 
-What happens meanwhile, seeded: API processes and PostgreSQL killed with -9, the LISTEN backends terminated, sockets cut and stalled by a
-TCP proxy, transactions slow and rolled back, one held open for ten seconds in another database. Two of the recorders write the same
-executions. Prints a summary line; exits with 1 when a change was lost, came twice or out of order.
+What happens meanwhile, seeded: API processes and PostgreSQL killed with -9, the LISTEN backends terminated, sockets cut and
+stalled by a TCP proxy, transactions slow and rolled back, one held open for ten seconds in another database. Two of the recorders
+write the same executions. Prints a summary line; exits with 1 when a change was lost, came twice or out of order.
 """
 
 import argparse
@@ -37,7 +38,7 @@ from flowtrail.recording import _record as record_in
 from flowtrail.recording.events import Finished, Started, payload_of
 from flowtrail.settings import Settings
 
-TOKEN = "token-of-the-chaos-run"  # noqa: S105 (of a service that lives for two minutes)
+TOKEN = "token-of-the-chaos-run"
 RECORD = "mutation($input: RecordEventsInput!) { recordEvents(input: $input) { receipts { outcome code reason } } }"
 CHANGES = """subscription($after: String) { executionChanges(after: $after) {
     __typename ... on ExecutionChange { cursor kind executionId nodeExecution { position } execution { status } }
@@ -137,7 +138,8 @@ class Subscriber:
 
     async def _connect(self) -> None:
         url = f"ws://127.0.0.1:{self.choose.choice(self.apis).proxy_port}/graphql"
-        async with websockets.connect(url, subprotocols=["graphql-transport-ws"], open_timeout=3, ping_interval=2, ping_timeout=2) as ws:  # type: ignore[list-item]
+        protocol: Any = ["graphql-transport-ws"]
+        async with websockets.connect(url, subprotocols=protocol, open_timeout=3, ping_interval=2, ping_timeout=2) as ws:
             await ws.send('{"type": "connection_init"}')
             await asyncio.wait_for(ws.recv(), 3)
             payload = {"query": CHANGES, "variables": {"after": self.cursor}}
@@ -177,8 +179,8 @@ def events_of(execution_id: str, at: datetime) -> list[tuple[Step, dict[str, Any
 
 async def recorder(apis: list[Api], seed: int, acknowledged: set[Step], until: float, pause: float) -> None:
     """Record executions one after the other, each in batches of any size, and each batch until it is acknowledged."""
-    choose = random.Random(seed)  # noqa: S311 (seeded on purpose)
-    pick_api = random.Random()  # noqa: S311 (recorders of one seed must not go in step)
+    choose = random.Random(seed)
+    pick_api = random.Random()
     async with httpx2.AsyncClient(timeout=5) as client:
         while time.monotonic() < until:
             at = datetime.fromtimestamp(1_900_000_000 + choose.randrange(10**6), UTC)
@@ -206,7 +208,7 @@ async def _send(client: httpx2.AsyncClient, apis: list[Api], choose: random.Rand
 
 async def slow_recorder(dsn: str, seed: int, acknowledged: set[Step], until: float) -> None:
     """Record by transactions that take their time before they commit, or roll back."""
-    choose = random.Random(seed)  # noqa: S311 (seeded on purpose)
+    choose = random.Random(seed)
     while time.monotonic() < until:
         with suppress(FlowtrailError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
             database = await Database.open(dsn, Settings(database_url=dsn, pool_size=2))  # type: ignore[arg-type]
@@ -252,7 +254,9 @@ async def terminate_listeners(dsn: str) -> None:
         await connection.close()
 
 
-async def break_things(apis: list[Api], dsn: str, postmaster: Path, choose: random.Random, until: float, done: Counter[str]) -> None:
+async def break_things(
+    apis: list[Api], dsn: str, postmaster: Path, choose: random.Random, until: float, done: Counter[str]
+) -> None:
     """Do one bad thing after another."""
 
     async def kill_api() -> None:
@@ -308,7 +312,7 @@ def free_ports(count: int) -> list[int]:
 
 async def chaos(dsn: str, postmaster: Path, folder: Path, *, seconds: float, seed: int, subscribers: int) -> tuple[str, bool]:
     """Run it against a migrated database; returns a summary, and whether every subscriber saw everything once."""
-    choose = random.Random(seed)  # noqa: S311 (seeded on purpose)
+    choose = random.Random(seed)
     ports = free_ports(4)
     apis = [Api(dsn, folder, ports[0], ports[1]), Api(dsn, folder, ports[2], ports[3])]
     acknowledged: set[Step] = set()
@@ -316,7 +320,7 @@ async def chaos(dsn: str, postmaster: Path, folder: Path, *, seconds: float, see
     background = [asyncio.create_task(work) for api in apis for work in (api.keep_running(), api.proxy())]
     try:
         cursor = await _first_cursor(apis[0])
-        following = [Subscriber(apis, random.Random(seed + number), cursor) for number in range(subscribers)]  # noqa: S311
+        following = [Subscriber(apis, random.Random(seed + number), cursor) for number in range(subscribers)]
         background += [asyncio.create_task(subscriber.follow()) for subscriber in following]
         until = time.monotonic() + seconds
         writing = [
@@ -342,7 +346,8 @@ async def chaos(dsn: str, postmaster: Path, folder: Path, *, seconds: float, see
     summary = (
         f"seed {seed}: {len(acknowledged)} changes acknowledged, {subscribers} subscribers, "
         f"{sum(subscriber.connections for subscriber in following)} connections; {deeds}; "
-        f"lost {problems['lost']}, twice {problems['twice']}, out of order {problems['out of order']}, resyncs {problems['resyncs']}"
+        f"lost {problems['lost']}, twice {problems['twice']}, out of order {problems['out of order']}, "
+        f"resyncs {problems['resyncs']}"
     )
     return summary, not problems
 
@@ -368,7 +373,7 @@ async def _last_word(apis: list[Api], acknowledged: set[Step]) -> str:
     execution_id = str(uuid.uuid4())
     async with httpx2.AsyncClient(timeout=5) as client:
         for step, event in events_of(execution_id, datetime.now(UTC)):
-            await _send(client, apis, random.Random(), [event])  # noqa: S311 (any will do)
+            await _send(client, apis, random.Random(), [event])
             acknowledged.add(step)
     return execution_id
 
@@ -381,7 +386,7 @@ async def main(seconds: float, seed: int, subscribers: int) -> int:
             await migrate.upgrade(database_url.parse(postgres.dsn))
             (postmaster,) = folder.rglob("postmaster.pid")
             summary, is_well = await chaos(postgres.dsn, postmaster, folder, seconds=seconds, seed=seed, subscribers=subscribers)
-    print(summary)  # noqa: T201 (the result)
+    print(summary)
     return 0 if is_well else 1
 
 

@@ -260,7 +260,7 @@ class Round:
                 await self.service_is_ready()
                 await asyncio.sleep(0.3)
         if waiting[0] or waiting[1]:
-            print(f"still waiting: {waiting[0]} events, {waiting[1]} dead letters {waiting[2]}")  # noqa: T201
+            print(f"still waiting: {waiting[0]} events, {waiting[1]} dead letters {waiting[2]}")
 
     def waiting(self) -> tuple[int, int, list[str]]:
         """Return how many events and dead letters there are, and some of the latter."""
@@ -339,17 +339,17 @@ async def main() -> int:
     total: Counter[str] = Counter()
     for number in range(arguments.rounds):
         folder = Path(tempfile.mkdtemp(prefix="flowtrail-chaos-"))
-        folder.chmod(0o711)  # noqa: ASYNC240 (takes no time)
+        folder.chmod(0o711)
         chaos = Round(random.Random(arguments.seed * 1000 + number), folder, arguments.seconds)
         found = await chaos.run()
-        print(f"round {number}: {dict(found)} after {dict(chaos.harm)}", flush=True)  # noqa: T201
+        print(f"round {number}: {dict(found)} after {dict(chaos.harm)}", flush=True)
         total += found
         if found["lost"] or found["twice"]:
-            print(f"kept for looking at: {folder}")  # noqa: T201
+            print(f"kept for looking at: {folder}")
         else:
             shutil.rmtree(folder, ignore_errors=True)
     bad = total["lost"] + total["twice"] + total["still pending"] + sum(n for word, n in total.items() if word.startswith("wrong"))
-    print(f"seed {arguments.seed}, {arguments.rounds} x {arguments.seconds:g} s: {dict(total)} {'FAILED' if bad else 'passed'}")  # noqa: T201
+    print(f"seed {arguments.seed}, {arguments.rounds} x {arguments.seconds:g} s: {dict(total)} {'FAILED' if bad else 'passed'}")
     return 1 if bad else 0
 
 

@@ -1,5 +1,6 @@
 """Other ways in: servers of the official SDK, and tools that OpenTelemetry instruments."""
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -79,3 +80,26 @@ async def test_spans_of_an_instrumented_tool_become_nodes(history: History) -> N
     ]
     assert good["traceId"] is not None
     assert (bad["errorInfo"]["kind"], bad["errorInfo"]["nodeName"]) == ("EXCEPTION", "connect")
+
+
+async def test_a_background_task_is_one_execution_with_its_nodes(history: History) -> None:
+    tasks = pytest.importorskip("fastmcp_tasks")
+    mcp = FastMCP("background", middleware=[history.tracking()])
+    mcp.add_extension(tasks.TasksExtension())
+
+    @mcp.tool(task=True)
+    async def crunch(fail: bool) -> str:
+        async with node("Crunch"):
+            if fail:
+                raise ValueError("too hard")
+        return "crunched"
+
+    async with Client(mcp) as client:
+        for fail in (False, True):
+            task = await client.call_tool("crunch", {"fail": fail}, task=True)
+            with suppress(Exception):
+                await task.result()
+    good, bad = await history.executions()
+    assert (good["status"], good["result"]["structuredContent"]) == ("FULFILLED", {"result": "crunched"})
+    assert [one["nodeName"] for one in good["nodeExecutions"]] == ["Crunch"]
+    assert (bad["status"], bad["errorInfo"]["nodeName"]) == ("ERROR", "Crunch")

@@ -84,7 +84,8 @@ async def read_after(read: Read, position: Position, limit: int = BATCH) -> tupl
     """Return the next changes, and the position after them.
 
     From a position at rest (in no batch) that is everything visible now; from inside a batch, the rest of that batch. The position
-    returned is inside a batch as long as there is more of it. Raises ResyncRequired for a position that can't be served, EpochChanged when the epoch must be made anew first.
+    returned is inside a batch as long as there is more of it. Raises ResyncRequired for a position that can't be served,
+    EpochChanged when the epoch must be made anew first.
     """
     seen, batch = position.seen, position.batch
     rows = await read.fetch(

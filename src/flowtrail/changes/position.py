@@ -1,7 +1,7 @@
 """Where in the feed a reader is: what was visible at one moment, so that nothing depends on the order of numbers.
 
-A position is a snapshot of the database. While a reader is inside a batch, it is also the snapshot that the batch was read at, and the
-sequence number of the last change it has seen of it.
+A position is a snapshot of the database. While a reader is inside a batch, it is also the snapshot that the batch was read at,
+and the sequence number of the last change it has seen of it.
 """
 
 import re
@@ -27,7 +27,7 @@ _XID_LIMIT = 2**63
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Transactions below `xmin` are settled, from `xmax` on not yet begun, and of those between the ones in `xip` are in progress."""
+    """Transactions below `xmin` are settled, from `xmax` on not yet begun, and between them those in `xip` are in progress."""
 
     xmin: int
     xmax: int

@@ -1,4 +1,6 @@
-"""One execution for many: subscribers with the same document, variables and viewer scope share one encoded message for each change."""
+"""One execution for many: subscribers with the same document, variables and viewer scope share one encoded message for each
+change.
+"""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ class LoadedBatch:
 
 
 class Mailbox(Generic[T]):
-    """What waits for one subscriber, bounded. Its owner joins the tail after it may be filled, and then says from which batch on."""
+    """What waits for one subscriber, bounded. Its owner may join the tail later, and then says from which batch on."""
 
     def __init__(self, when_full: Callable[[], None] | None = None) -> None:
         """`when_full` is called when the bound is passed: the owner may be stuck in a send, and not look here again."""
@@ -142,7 +142,7 @@ class ChangeStream:
         self._after = after
 
     async def missed(self, join: Callable[[], Awaitable[Joined]]) -> AsyncIterator[LoadedBatch]:
-        """Yield what came after `after`, up to where `join` makes the subscriber follow by itself. Raises changes.ResyncRequired."""
+        """Yield what came after `after`, up to where `join` makes the subscriber follow. Raises changes.ResyncRequired."""
         position = self._after
         if position is None:
             await join()

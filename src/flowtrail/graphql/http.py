@@ -1,4 +1,6 @@
-"""GraphQL over HTTP: a POST is answered with one response, or with a stream of events, and with a code whatever arrives (spec 2.10)."""
+"""GraphQL over HTTP: a POST is answered with one response, or with a stream of events, and with a code whatever arrives (spec
+2.10).
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What a document may ask for at most: one walk before validation, linear in the document, the same for every transport.
 
-Each fragment is walked once and its measures are added up wherever it is spread, so that fragments inside fragments cost no more than
-they are long. Validation and execution, which are not linear, see only documents that passed.
+Each fragment is walked once and its measures are added up wherever it is spread, so that fragments inside fragments cost no more
+than they are long. Validation and execution, which are not linear, see only documents that passed.
 """
 
 from __future__ import annotations

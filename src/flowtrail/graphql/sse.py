@@ -30,7 +30,7 @@ _HEADERS = [
 
 
 class EventStreamResponse(Response):
-    """Streams the responses of one operation, until they end, the client goes, falls behind or loses access, or the process stops."""
+    """Streams the responses of one operation, until they end, the client goes, falls behind, loses access, or the process stops."""
 
     def __init__(self, endpoint: Endpoint, events: AsyncGenerator[str], authorization: str | None, full: asyncio.Event) -> None:
         super().__init__()

@@ -16,7 +16,8 @@ from flowtrail.graphql.ids import decode_id_of
 @strawberry.type
 class Subscription:
     @strawberry.subscription(
-        description="Every change of the executions chosen (all, without arguments), once and in order, from `after` on, or from now."
+        description="Every change of the executions chosen (all, without arguments), once and in order, "
+        "from `after` on, or from now."
     )
     async def execution_changes(
         self,

@@ -5,7 +5,7 @@ Everything a tool or a client gave passes through the call's redaction here, and
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -147,3 +147,12 @@ class Frame:
 
 current_frame: ContextVar[Frame | None] = ContextVar("flowtrail_frame", default=None)
 """Copied into tasks and into the threads of `asyncio.to_thread` and FastMCP, so that nodes find their execution."""
+
+find_frame_elsewhere: Callable[[], Frame | None] | None = None
+"""Where to ask when the context knows of no execution: set once a tool runs in the background (background.py)."""
+
+
+def running_frame() -> Frame | None:
+    """Return where the running code stands; None outside tracked calls."""
+    frame = current_frame.get()
+    return find_frame_elsewhere() if frame is None and find_frame_elsewhere is not None else frame

@@ -16,6 +16,7 @@ from fastmcp.tools.base import InputRequiredToolResult, Tool, ToolResult
 from mcp_types import CallToolRequestParams
 
 from flowtrail.mcp import outcome
+from flowtrail.mcp.background import BackgroundTasks
 from flowtrail.mcp.events import Caller, Origin
 from flowtrail.mcp.execution import Frame, current_frame
 from flowtrail.mcp.guard import Guarded
@@ -36,6 +37,7 @@ class ExecutionTracking(Middleware):
     def __init__(self, *, server: str | None = None, **options: Unpack[TrackingOptions]) -> None:
         self._tracker = make_tracker(server, options)
         self._rounds = Rounds()
+        self._tasks = BackgroundTasks()
         self._tools = ToolLookup()
         self._listing: set[asyncio.Task[None]] = set()
         self._listed: WeakSet[FastMCP[Any]] = WeakSet()
@@ -49,6 +51,14 @@ class ExecutionTracking(Middleware):
         """Register the server's flows when a client without a handshake asks what there is."""
         self._register_flows(context)
         return await call_next(context)
+
+    async def on_request(self, context: MiddlewareContext[Any], call_next: CallNext[Any, Any]) -> Any:
+        """Hear of tasks that have ended."""
+        result = await call_next(context)
+        if context.method is not None and context.method.startswith("tasks/"):
+            with Guarded("recording the end of a task"):
+                self._tasks.hear(result)
+        return result
 
     async def on_list_tools(self, context: MiddlewareContext[Any], call_next: CallNext[Any, Sequence[Tool]]) -> Sequence[Tool]:
         """Register the flows that a client is shown: a list that changed is listed anew."""
@@ -117,6 +127,8 @@ class ExecutionTracking(Middleware):
             if frame.position is not None:
                 execution.finish_node(frame.position)
             self._rounds.suspend(execution, context.message, result.input_required)
+            return
+        if not isinstance(result, ToolResult) and self._tasks.add(execution, context.message.name, result):
             return
         value = outcome.result_value(result)
         message = error_text(value["content"]) if result.is_error else None

@@ -9,7 +9,7 @@ from contextvars import Token
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, overload
 
-from flowtrail.mcp.execution import Frame, current_frame
+from flowtrail.mcp.execution import Frame, current_frame, running_frame
 from flowtrail.mcp.guard import Guarded
 
 P = ParamSpec("P")
@@ -39,7 +39,7 @@ class node:  # noqa: N801 (reads as a verb: `async with node("Fetch")`)
 
     def __enter__(self) -> Self:
         with Guarded("recording the start of a node"):
-            frame = current_frame.get()
+            frame = running_frame()
             if frame is not None:
                 node_id = self._id or _NOT_WORD.sub("-", self._name.lower()).strip("-") or "node"
                 position = frame.execution.start_node(node_id, self._name, self._type, self._input, frame.position)
@@ -99,7 +99,7 @@ def _wrapped(function: Callable[..., Any], name: str | None, node_id: str | None
     signature = inspect.signature(function)
 
     def step(args: tuple[Any, ...], kwargs: dict[str, Any]) -> node:
-        return node(shown, input=_arguments(signature, args, kwargs) if current_frame.get() else None, id=node_id, type=node_type)
+        return node(shown, input=_arguments(signature, args, kwargs) if running_frame() else None, id=node_id, type=node_type)
 
     if inspect.iscoroutinefunction(function):
 

@@ -14,12 +14,11 @@ from flowtrail.mcp.events import Caller
 from flowtrail.mcp.guard import Guarded
 from flowtrail.mcp.origin import client_in, from_meta
 from flowtrail.mcp.tracking import Tracker
-from flowtrail.mcp.wire_calls import Call, Calls, is_continuation
+from flowtrail.mcp.wire_calls import Call, Calls, error_message, is_continuation
 
 _OWN_ID = "flowtrail-tools-"
 _SERVER_INFO_KEY = "io.modelcontextprotocol/serverInfo"
 _LIST_SECONDS = 3.0
-_ENDED_TASK = {"completed", "failed", "cancelled"}
 
 
 class WireTracking:
@@ -183,7 +182,7 @@ class WireTracking:
             self._listed.clear()
             self._list_requested = False
         elif method == "notifications/tasks/status" and isinstance(params, Mapping):
-            self._task_status(params)
+            self._calls.hear_of_task(params)
 
     def _learn_name(self, result: Any) -> None:
         if isinstance(result, Mapping):
@@ -194,7 +193,7 @@ class WireTracking:
 
     def _answer(self, call: Call, message: Mapping[str, Any]) -> None:
         if (error := message.get("error")) is not None:
-            call.fail("PROTOCOL_ERROR", _error_message(error))
+            call.fail("PROTOCOL_ERROR", error_message(error))
             return
         result = message.get("result")
         result = result if isinstance(result, Mapping) else {}
@@ -217,32 +216,13 @@ class WireTracking:
         result = message.get("result")
         if (error := message.get("error")) is not None:
             if "code" in error and (call := self._calls.take_task(task_id)) is not None:
-                call.fail("PROTOCOL_ERROR", _error_message(error))
+                call.fail("PROTOCOL_ERROR", error_message(error))
         elif isinstance(result, Mapping):
             if "content" in result:
                 if (call := self._calls.take_task(task_id)) is not None:
                     call.succeed(result)
             else:
-                self._task_status({"taskId": task_id, **result})
-
-    def _task_status(self, task: Mapping[str, Any]) -> None:
-        """Record a task's end; a completed one keeps waiting for its result if that comes by another message."""
-        status, task_id = task.get("status"), task.get("taskId")
-        if status not in _ENDED_TASK or not isinstance(task_id, str):
-            return
-        if status == "completed" and "result" not in task:
-            return
-        if (call := self._calls.take_task(task_id)) is None:
-            return
-        if status == "completed":
-            call.succeed(task["result"])
-        elif status == "cancelled":
-            call.fail("CANCELLED", str(task.get("statusMessage") or "the task was cancelled"))
-        else:
-            call.fail(
-                "TOOL_ERROR",
-                _error_message(task.get("error")) if "error" in task else str(task.get("statusMessage") or "the task failed"),
-            )
+                self._calls.hear_of_task({"taskId": task_id, **result})
 
 
 def _parts(message: bytes) -> list[Mapping[str, Any]]:
@@ -251,12 +231,6 @@ def _parts(message: bytes) -> list[Mapping[str, Any]]:
     except (ValueError, RecursionError):
         return []
     return [part for part in (value if isinstance(value, list) else [value]) if isinstance(part, Mapping)]
-
-
-def _error_message(error: Any) -> str:
-    if not isinstance(error, Mapping):
-        return str(error)
-    return f"{error.get('message', 'no message')} ({error.get('code', 'no code')})"
 
 
 def describe_wire_tool(name: str, tool: Mapping[str, Any]) -> ToolDescription:

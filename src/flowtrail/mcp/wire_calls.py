@@ -18,6 +18,7 @@ PROXIED_NODE_TYPE = "mcp.tool"
 INPUT_NODE_TYPE = "mcp.input"
 """The type of the node during which a client is asked for input."""
 
+_ENDED_TASK = frozenset({"completed", "failed", "cancelled"})
 # How FastMCP and the SDKs of Python and TypeScript word it, in an answer that only says isError.
 _BAD_ARGUMENTS = re.compile(
     r"\s*(?:Error executing tool \S+: )?"
@@ -121,6 +122,23 @@ class Calls:
         with self._lock:
             return self._task_requests.pop(json.dumps(request_id), None)
 
+    def hear_of_task(self, task: Mapping[str, Any]) -> None:
+        """Record a task's end, if that is what was said of it (wire form); a completed one waits for its result if that is not
+        there.
+        """
+        status, task_id = task.get("status"), task.get("taskId")
+        if status not in _ENDED_TASK or not isinstance(task_id, str) or (status == "completed" and "result" not in task):
+            return
+        if (call := self.take_task(task_id)) is None:
+            return
+        said = str(task.get("statusMessage") or f"the task {status}")
+        if status == "completed":
+            call.succeed(task["result"])
+        elif status == "cancelled":
+            call.fail("CANCELLED", said)
+        else:
+            call.fail("TOOL_ERROR", error_message(task["error"]) if "error" in task else said)
+
     def suspend(self, call: Call, state: Any) -> None:
         """Expect the request that continues a round: it repeats the tool, its arguments and the state."""
         with self._lock:
@@ -160,6 +178,13 @@ def error_text(content: Any) -> str:
         str(block["text"]) for block in blocks if isinstance(block, Mapping) and block.get("type") == "text" and "text" in block
     ]
     return "\n".join(texts) or "the tool answered with isError"
+
+
+def error_message(error: Any) -> str:
+    """Return a JSON-RPC error as text."""
+    if not isinstance(error, Mapping):
+        return str(error)
+    return f"{error.get('message', 'no message')} ({error.get('code', 'no code')})"
 
 
 def _round_key(tool_name: str, arguments: Mapping[str, Any], state: Any) -> str:
