@@ -31,7 +31,7 @@ from uuid_utils.compat import uuid7
 
 from flowtrail import database_url, embedded, migrate
 
-TOKEN = "record-token-of-the-benchmark"  # noqa: S105
+TOKEN = "record-token-of-the-benchmark"
 FEED = """subscription($flowId: ID, $after: String) { executionChanges(flowId: $flowId, after: $after) { ... on ExecutionChange {
   cursor kind at executionId execution { id status startedAt endedAt durationMs initialParamsPreview nodeCount errorInfo { message
   } }
@@ -88,7 +88,9 @@ class Server:
     def __init__(self, process: "subprocess.Popen[bytes]", port: int) -> None:
         self.port = port
         self._process = process
-        self._client = httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers={"authorization": f"Bearer {TOKEN}"}, timeout=60)
+        self._client = httpx2.AsyncClient(
+            base_url=f"http://127.0.0.1:{port}", headers={"authorization": f"Bearer {TOKEN}"}, timeout=60
+        )
 
     @classmethod
     @asynccontextmanager
@@ -171,14 +173,14 @@ class Subscribers:
             await process.wait()
 
     async def _line(self) -> bytes:
-        assert self._process.stdout is not None  # noqa: S101 (it is a pipe)
+        assert self._process.stdout is not None
         line = await self._process.stdout.readline()
         if not line:
             raise RuntimeError("the subscribers failed")
         return line
 
     async def command(self, text: str) -> Any:
-        assert self._process.stdin is not None  # noqa: S101 (it is a pipe)
+        assert self._process.stdin is not None
         self._process.stdin.write(f"{text}\n".encode())
         return json.loads(await self._line())
 
@@ -213,14 +215,18 @@ async def throughput(dsn: str, count: int, changes: int) -> None:
             f"{messages / cpu:7.0f} for each second of its CPU; {each:.0f} KiB of memory for each subscriber"
         )
     (stock_rate, stock_cpu), (rate, cpu) = rates
-    show(f"          {rate / stock_rate:.1f} times as many messages a second, {cpu / stock_cpu:.1f} times as many for each second of CPU")
+    show(
+        f"          {rate / stock_rate:.1f} times as many messages a second, {cpu / stock_cpu:.1f} times as many for each second of CPU"
+    )
 
 
 async def latency(dsn: str, count: int) -> None:
     """Measure from a change's recording to its arrival at every subscriber, at a calm rate."""
     async with Server.running(dsn) as server, contextmanager_subscribers(server, count) as crowd:
         await crowd.latencies(server, 5)
-        show(f"latency   {quantiles(await crowd.latencies(server, 50))}, one change every {CALM_SECONDS * 1000:.0f} ms, {count} subscribers")
+        show(
+            f"latency   {quantiles(await crowd.latencies(server, 50))}, one change every {CALM_SECONDS * 1000:.0f} ms, {count} subscribers"
+        )
 
 
 @asynccontextmanager
@@ -282,7 +288,7 @@ def quantiles(values: list[float]) -> str:
 
 
 def show(line: str) -> None:
-    print(line, flush=True)  # noqa: T201
+    print(line, flush=True)
 
 
 @contextmanager

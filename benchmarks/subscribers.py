@@ -161,7 +161,7 @@ class Crowd:
 async def main(port: str, count: str, payload: str) -> None:
     crowd = Crowd()
     await crowd.connect(int(port), int(count), json.loads(payload))
-    print("connected", flush=True)  # noqa: T201
+    print("connected", flush=True)
     while line := await asyncio.to_thread(sys.stdin.readline):
         answer: dict[str, Any] = {}
         match line.split():
@@ -172,7 +172,7 @@ async def main(port: str, count: str, payload: str) -> None:
                     subscriber.transport.pause_reading()
             case ["closed"]:
                 answer = await crowd.closed()
-        print(json.dumps(answer), flush=True)  # noqa: T201
+        print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":

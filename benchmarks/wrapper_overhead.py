@@ -69,7 +69,7 @@ async def connected(transport: str, environment: dict[str, str], *, tracked: boo
         return
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    process = subprocess.Popen([sys.executable, *command, "--port", str(port)], env=environment)  # noqa: ASYNC220 (no one waits)
+    process = subprocess.Popen([sys.executable, *command, "--port", str(port)], env=environment)
     try:
         while True:
             try:
@@ -114,7 +114,7 @@ def show(transport: str, tool: str, latencies: tuple[list[float], list[float]], 
     """Print one line for a tool."""
     without, tracked = ([statistics.quantiles(values, n=100)[at] for at in (49, 98)] for values in latencies)
     added = tracked[0] - without[0]
-    print(  # noqa: T201
+    print(
         f"{transport:5} {tool:11} p50 {without[0]:6.2f} -> {tracked[0]:6.2f} ms ({added:+.2f} ms, {added / without[0]:+.1%})   "
         f"p99 {without[1]:6.2f} -> {tracked[1]:6.2f} ms   CPU {cpu[0]:.2f} -> {cpu[1]:.2f} ms"
     )
@@ -127,8 +127,8 @@ async def memory(environment: dict[str, str], calls: int) -> None:
             for done in range(0, calls, 50):
                 await asyncio.gather(*(client.call_tool("empty") for _ in range(50)))
                 if done in (0, calls // 2 // 50 * 50):
-                    print(f"{'tracked' if tracked else 'untracked'}: {(await used(client))[1]:.0f} MiB after {done + 50} calls")  # noqa: T201
-            print(f"{'tracked' if tracked else 'untracked'}: {(await used(client))[1]:.0f} MiB after {calls} calls")  # noqa: T201
+                    print(f"{'tracked' if tracked else 'untracked'}: {(await used(client))[1]:.0f} MiB after {done + 50} calls")
+            print(f"{'tracked' if tracked else 'untracked'}: {(await used(client))[1]:.0f} MiB after {calls} calls")
 
 
 def slow_service(seconds: float) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import websockets
 
-from flowtrail.graphql import change_stream, endpoint
+from flowtrail.graphql import endpoint, mailbox
 from live import CHANGES, Socket, socket
 from recorder import accept, ask, finished, id_of, started
 from support import Service
@@ -154,7 +154,7 @@ async def test_a_process_that_stops_tells_its_subscribers(service: Service) -> N
 
 
 async def test_a_subscriber_that_does_not_read_is_cut_off_and_can_resume(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(change_stream, "MAX_BEHIND", 20)
+    monkeypatch.setattr(mailbox, "MAX_BEHIND", 20)
     cursor = (await ask(service, "{ executions(first: 0) { changeCursor } }"))["executions"]["changeCursor"]
     params = {"filler": "x" * 200_000}
     fields = "cursor kind executionId execution { initialParams }"

@@ -40,9 +40,15 @@ class _Connection(asyncpg.Connection):
 class Database:
     """The service's connections to one PostgreSQL."""
 
-    def __init__(self, reading: asyncpg.Pool[asyncpg.Record], writing: asyncpg.Pool[asyncpg.Record]) -> None:
+    def __init__(
+        self, dsn: str, reading: asyncpg.Pool[asyncpg.Record], writing: asyncpg.Pool[asyncpg.Record], patience: float
+    ) -> None:
+        """`patience` is how many seconds to wait for a free connection."""
+        self.dsn = dsn
+        """Where it is; not to be shown, as it may hold a password."""
         self._reading = reading
         self._writing = writing
+        self._patience = patience
         self.news = asyncio.Event()
         """Set after a commit that added to the change feed."""
 
@@ -74,7 +80,7 @@ class Database:
                 await opened
                 async with opened.acquire():
                     pass  # a database that is not there is told of now
-        return cls(reading, writing)
+        return cls(dsn, reading, writing, settings.statement_timeout)
 
     async def close(self) -> None:
         """Wait for what is under way, then close every connection."""
@@ -85,7 +91,7 @@ class Database:
     async def read(self) -> AsyncIterator[Read]:
         """A connection for single statements, each with a snapshot of its own."""
         with _expected_errors():
-            async with self._reading.acquire() as connection:
+            async with self._reading.acquire(timeout=self._patience) as connection:
                 yield Read(connection)
 
     @asynccontextmanager
@@ -93,7 +99,7 @@ class Database:
         """A connection whose statements all see the database as it was at the first of them."""
         with _expected_errors():
             async with (
-                self._reading.acquire() as connection,
+                self._reading.acquire(timeout=self._patience) as connection,
                 connection.transaction(isolation="repeatable_read", readonly=True),
             ):
                 yield Read(connection)
@@ -102,7 +108,7 @@ class Database:
     async def write(self) -> AsyncIterator[Write]:
         """A transaction: committed when the block ends, rolled back when it raises."""
         with _expected_errors():
-            async with self._writing.acquire() as connection, connection.transaction():
+            async with self._writing.acquire(timeout=self._patience) as connection, connection.transaction():
                 yield Write(connection)
 
 

@@ -66,18 +66,12 @@ def clean(text: str) -> str:
 
 
 def _depth(value: Any) -> int:
-    deepest, level = 0, [value]
-    while level:
-        level = [
-            item
-            for container in level
-            if isinstance(container, dict | list | tuple)
-            for item in (container.values() if isinstance(container, dict) else container)
-        ]
-        deepest += 1
-        if deepest > MAX_DEPTH + 1:
-            break
-    return deepest - 1
+    """How many arrays and objects are inside one another, counted to one beyond the limit."""
+    depth, level = 0, [value]
+    while depth <= MAX_DEPTH and (containers := [item for item in level if isinstance(item, dict | list | tuple)]):
+        depth += 1
+        level = [item for each in containers for item in (each.values() if isinstance(each, dict) else each)]
+    return depth
 
 
 def _reason(error: ValueError) -> str:

@@ -10,11 +10,11 @@ from typing import Any
 import asyncpg
 import structlog
 
-from flowtrail import changes, counts, database_url, embedded, migrate
+from flowtrail import changes, counts, database_url, storage
 from flowtrail.auth import Access
 from flowtrail.changes import Tail, hints
 from flowtrail.database import Database
-from flowtrail.errors import ConfigurationError, FlowtrailError
+from flowtrail.errors import FlowtrailError
 from flowtrail.recording import upkeep
 from flowtrail.settings import Settings
 
@@ -35,28 +35,12 @@ class Service:
 async def run(settings: Settings) -> AsyncIterator[Service]:
     """Open everything, and close it again in the opposite order. Raises ConfigurationError, or Unavailable."""
     async with AsyncExitStack() as stack:
-        url = await _database(settings, stack)
-        database = await Database.open(url.dsn, settings)
-        stack.push_async_callback(database.close)
-        async with database.read() as read:
-            if await migrate.schema_state(read) is migrate.SchemaState.BEHIND:
-                raise ConfigurationError("the database is not at this release's schema: run `flowtrail migrate` first")
+        database = await stack.enter_async_context(storage.opened(settings))
         await changes.ensure_epoch(database)
         service = Service(settings, database, Access(database, settings), Tail(database))
-        tasks = [asyncio.create_task(work) for work in (*_upkeep(service), *_feed(service, url))]
+        tasks = [asyncio.create_task(work) for work in (*_upkeep(service), *_feed(service))]
         stack.push_async_callback(_stop, tasks)
         yield service
-
-
-async def _database(settings: Settings, stack: AsyncExitStack) -> database_url.DatabaseUrl:
-    """The database to use: an external one, or the embedded one, migrated here (spec 6.1)."""
-    if settings.database_url is not None:
-        return database_url.parse(settings.database_url.get_secret_value())
-    postgres = await asyncio.to_thread(embedded.start, settings.data_dir)
-    stack.push_async_callback(asyncio.to_thread, postgres.close)
-    url = database_url.parse(postgres.dsn)
-    await migrate.upgrade(url)
-    return url
 
 
 def _upkeep(service: Service) -> list[Coroutine[Any, Any, None]]:
@@ -85,9 +69,9 @@ def _upkeep(service: Service) -> list[Coroutine[Any, Any, None]]:
     ]
 
 
-def _feed(service: Service, url: database_url.DatabaseUrl) -> list[Coroutine[Any, Any, None]]:
+def _feed(service: Service) -> list[Coroutine[Any, Any, None]]:
     listen_url = service.settings.database_listen_url
-    dsn = database_url.parse(listen_url.get_secret_value(), name="DATABASE_LISTEN_URL").dsn if listen_url else url.dsn
+    dsn = database_url.parse(listen_url.get_secret_value(), name="DATABASE_LISTEN_URL").dsn if listen_url else service.database.dsn
 
     async def connect() -> "asyncpg.Connection[asyncpg.Record]":
         return await asyncpg.connect(dsn, timeout=10, server_settings={"application_name": "flowtrail hints"})

@@ -7,14 +7,13 @@ from datetime import timedelta
 from playwright.async_api import Locator, Page, expect
 from uuid_utils.compat import uuid7
 
-from browser.sample import USAGE, failed, flow, fulfilled, record, usage
+from browser.sample import failed, flow, fulfilled, record, usage
 from flowtrail.database import Database
 from reader import pass_deadline
-from recorder import accept, finished, node_finished, node_started, now, register, started
+from recorder import accept, finished, now, register, started
 from support import Service
 
 HUGE_INTEGER = 1234567890123456789012345678901234567890
-LONGEST_TASK_MS = 200
 
 
 def detail(page: Page) -> Locator:
@@ -33,12 +32,6 @@ def fact(page: Page, name: str) -> Locator:
 async def clipboard(page: Page) -> str:
     text: str = await page.evaluate("navigator.clipboard.readText()")
     return text
-
-
-async def longest_task(page: Page) -> float:
-    """The longest time (ms) the page could not answer its reader so far."""
-    longest: float = await page.evaluate("new Promise((done) => setTimeout(() => done(window.measured.longest), 100))")
-    return longest
 
 
 async def test_an_error_comes_first_and_names_its_node(page: Page, service: Service) -> None:
@@ -114,46 +107,6 @@ async def test_a_value_that_was_cut_says_so(page: Page, service: Service) -> Non
     parameters = detail(page).get_by_role("region", name="Initial parameters")
     await expect(parameters).to_contain_text("5.0 MiB")
     await expect(parameters).to_contain_text("Only a preview was kept")
-
-
-async def test_a_value_of_a_megabyte_never_blocks_the_page(page: Page, service: Service) -> None:
-    await flow(service)
-    items = [{"index": index, "name": f"item {index}", "tags": ["a", "b"]} for index in range(18_000)]
-    id_ = await record(service, fulfilled(params={"items": items[:1]}, result={"items": items, "text": "x" * 100_000}))
-    await page.goto(USAGE)
-    await page.get_by_role("list", name="Executions").get_by_role("link").click()
-    result = detail(page).get_by_role("region", name="Result")
-    await expect(result).to_contain_text(re.compile(r"10\d\d KiB"))
-    await result.get_by_role("button", name="10000 … 17999").click()
-    await result.get_by_role("button", name="17900 … 17999").click()
-    await result.get_by_role("button", name="{ 3 keys }").last.click()
-    await expect(result.get_by_text('"item 17999"')).to_be_visible()
-    await result.get_by_role("button", name="99,400 more characters").click()
-    await expect(result.get_by_role("button", name="79,400 more characters")).to_be_visible()
-    await result.get_by_role("button", name="Copy result").click()
-    await expect(result.get_by_role("button", name="Copied: result")).to_be_visible()
-    assert json.loads(await clipboard(page))["items"] == items
-    assert page.url.endswith(usage(id_))
-    assert await longest_task(page) < LONGEST_TASK_MS
-
-
-async def test_five_hundred_nodes_never_block_the_page(page: Page, service: Service) -> None:
-    await flow(service)
-    id_, at = str(uuid7()), now() - timedelta(minutes=1)
-    events = [started(id_, at=at)]
-    for position in range(500):
-        begun = at + timedelta(milliseconds=position)
-        events += [node_started(id_, position, at=begun, inputData={"n": position}), node_finished(id_, position, at=begun)]
-    events.append(finished(id_, at=at + timedelta(seconds=1)))
-    await accept(service, *events[:500])
-    await accept(service, *events[500:])
-    await page.goto(USAGE)
-    await page.get_by_role("list", name="Executions").get_by_role("link").click()
-    cards = detail(page).get_by_role("region", name="Nodes").get_by_role("listitem")
-    await expect(cards).to_have_count(500)
-    await cards.last.get_by_role("button").click()
-    await expect(cards.last).to_contain_text('"n": 499')
-    assert await longest_task(page) < LONGEST_TASK_MS
 
 
 async def test_a_late_result_stands_beside_the_timeout(page: Page, service: Service, database: Database) -> None:

@@ -1,5 +1,7 @@
 """What happens while somebody looks: by the socket, without it, and after it came back (spec 5.6)."""
 
+from datetime import timedelta
+
 import pytest
 from playwright.async_api import Locator, Page, WebSocketRoute, expect
 
@@ -65,7 +67,8 @@ async def hide(page: Page, *, hidden: bool) -> None:
 
 async def test_a_running_execution_is_followed_to_its_end(page: Page, service: Service) -> None:
     await flow(service)
-    id_ = await record(service, pending())
+    at = now()
+    id_ = await record(service, pending(at))
     await page.goto(usage(id_))
     await expect(sign(page)).to_have_text("Live")
     await expect(detail(page)).to_contain_text("No node has started yet.")
@@ -75,10 +78,11 @@ async def test_a_running_execution_is_followed_to_its_end(page: Page, service: S
     await expect(card).to_contain_text("Pending")
     await accept(service, node_finished(id_, 0, outputData={"lines": 3}))
     await expect(card.get_by_role("region", name="Output")).to_contain_text('"lines": 3')
-    await accept(service, finished(id_, error={"kind": "EXCEPTION", "message": "No stock", "nodeName": "Fetch order"}))
+    error = {"kind": "EXCEPTION", "message": "No stock", "nodeName": "Fetch order"}
+    await accept(service, finished(id_, at=at + timedelta(milliseconds=1500), error=error))
     await expect(detail(page).get_by_role("region", name="Error")).to_contain_text("No stock")
     await expect(rows(page).get_by_role("img")).to_have_accessible_name("Error: execution failed")
-    await expect(rows(page)).to_contain_text("ms")
+    await expect(rows(page)).to_contain_text("1.50 s")
 
 
 async def test_new_executions_appear_on_the_first_page(page: Page, service: Service) -> None:

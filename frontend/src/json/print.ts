@@ -1,4 +1,4 @@
-import type { JsonNode } from "./parse";
+import { type JsonNode, parseJson } from "./parse";
 
 /** Return the JSON text of a tree, exact as it was parsed, indented by two spaces. */
 export function printJson(node: JsonNode, indent = ""): string {
@@ -19,10 +19,13 @@ export function printJson(node: JsonNode, indent = ""): string {
   }
 }
 
-/** Return the text as it reads best: indented, or as it is where it is no JSON. */
-export function indented(text: string, parse: (text: string) => JsonNode): string {
+const LONGEST_INDENTED = 200_000;
+
+/** Return the text as it reads best: indented, or as it is where it is no JSON or nobody would read it. */
+export function indented(text: string): string {
+  if (text.length > LONGEST_INDENTED) return text;
   try {
-    return printJson(parse(text));
+    return printJson(parseJson(text));
   } catch {
     return text;
   }

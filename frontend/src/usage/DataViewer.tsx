@@ -27,7 +27,7 @@ export function DataViewer({ title, payload: { text, sizeBytes, isTruncated } }:
           </Badge>
         )}
         <span className={styles.copy}>
-          <CopyButton what={title.toLowerCase()} text={() => indented(text, parseJson)} />
+          <CopyButton what={title.toLowerCase()} text={() => indented(text)} />
         </span>
       </div>
       {node ? <JsonTree node={node} label={title} /> : <pre className={styles.raw}>{text}</pre>}

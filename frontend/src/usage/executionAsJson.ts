@@ -2,14 +2,13 @@
 
 import type { Client } from "urql";
 import { WholeExecution } from "../api/documents";
-import { parseJson } from "../json/parse";
 import { indented } from "../json/print";
 
 /** Read everything of an execution and return it as indented JSON. Raises CombinedError when it can't be read. */
 export async function executionAsJson(client: Client, uuid: string): Promise<string> {
   const { data, error } = await client.query(WholeExecution, { uuid }, { requestPolicy: "network-only" }).toPromise();
   if (error) throw error;
-  return indented(withExactValues(data?.execution ?? null), parseJson);
+  return indented(withExactValues(data?.execution ?? null));
 }
 
 /** Return JSON text in which every `…Info` stands as the value it tells of: digits that a browser would round stay. */

@@ -14,12 +14,13 @@ from graphql import ExecutionResult, FieldNode, VariableNode, Visitor, visit
 
 from flowtrail import changes
 from flowtrail.errors import TimedOut, Unavailable
-from flowtrail.graphql.change_stream import ChangeStream, LoadedBatch, Mailbox, TooFarBehind, resync_event
+from flowtrail.graphql.change_stream import MAX_CHANGES_WAITING, ChangeStream, LoadedBatch, resync_event
 from flowtrail.graphql.errors import coded
+from flowtrail.graphql.mailbox import Mailbox, TooFarBehind
 from flowtrail.graphql.response import encode, response_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from graphql import Executor
 
@@ -32,8 +33,12 @@ log = structlog.get_logger()
 
 _PAUSE = 0.5
 """Seconds before another try when the database does not answer."""
-_LOADED = 16
-"""Batches whose executions are kept for groups that come to them later."""
+_LOADED_CHANGES = 1000
+"""Changes that are kept with their executions for groups that come to them later; the newest batch always is."""
+_WAITING_CHARACTERS = 8 * 1024 * 1024
+"""Of messages that wait for one subscriber."""
+_SENT_IN_A_ROW = 100
+"""Subscribers who are sent a message before the event loop may do something else."""
 
 
 class Renderer:
@@ -95,12 +100,17 @@ class _Group:
         self.mailboxes: set[Mailbox[str]] = set()
         self._renderer = renderer
         self._loaded = loaded
-        self._batches: Mailbox[Batch] = Mailbox()
+        self._batches: Mailbox[Batch] = Mailbox(MAX_CHANGES_WAITING)
         self._task = asyncio.create_task(self._run())
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nobody may join it any more: its members learn why, each when they come to it."""
+        return self._batches.has_ended or self._task.done()
 
     def take(self, batch: Batch) -> None:
         if any(self._renderer.chosen.wants(entry.change) for entry in batch.entries):
-            self._batches.put(batch.number, batch)
+            self._batches.put(batch.number, batch, len(batch.entries))
 
     def stop(self, reason: changes.ResyncReason) -> None:
         self._batches.end(changes.ResyncRequired(reason))
@@ -114,16 +124,20 @@ class _Group:
                 batch = await self._batches.take()
                 loaded = await self._patiently_loaded(batch)
                 for event in loaded.events(self._renderer.chosen):
-                    message = await self._renderer.render(event)
-                    for mailbox in self.mailboxes:
-                        mailbox.put(batch.number, message)
-                    # Let the subscribers send before the next one, however fast events come.
-                    await asyncio.sleep(0)
+                    await self._put(batch.number, await self._renderer.render(event))
         except (changes.ResyncRequired, TooFarBehind) as reason:
             self._end(reason)
         except Exception as error:
             log.exception("a group of subscribers was given up")
             self._end(error)
+
+    async def _put(self, number: int, message: str) -> None:
+        """Give everyone a message. Who leaves or joins meanwhile does not need it: a joiner reads this batch from the feed."""
+        for position, mailbox in enumerate(tuple(self.mailboxes), 1):
+            mailbox.put(number, message, len(message))
+            if position % _SENT_IN_A_ROW == 0:
+                await asyncio.sleep(0)
+        await asyncio.sleep(0)
 
     async def _patiently_loaded(self, batch: Batch) -> LoadedBatch:
         """Wait for a database that is away: its changes wait too, up to the bound."""
@@ -145,20 +159,28 @@ class Broadcast:
         self._database = database
         self._tail = tail
         self._groups: dict[Any, _Group] = {}
-        self._loading: OrderedDict[int, asyncio.Future[LoadedBatch]] = OrderedDict()
+        self._loading: OrderedDict[int, tuple[asyncio.Future[LoadedBatch], int]] = OrderedDict()
 
-    async def messages(self, stream: ChangeStream, renderer: Renderer, when_full: Callable[[], None]) -> AsyncGenerator[str]:
+    async def messages(
+        self,
+        stream: ChangeStream,
+        renderer: Renderer,
+        when_full: Callable[[], None],
+        send: Callable[[str], Awaitable[None] | None] | None = None,
+    ) -> AsyncGenerator[str]:
         """Yield one encoded response for each change, from the stream's `after` on.
 
-        Ends after ResyncRequired; raises TooFarBehind, after calling `when_full`, when whoever iterates does not keep up.
+        Ends after ResyncRequired; raises TooFarBehind, after calling `when_full`, when whoever iterates does not keep up. While the
+        iteration waits, responses may be given to `send` instead, which returns what is left to await, if anything.
         """
-        mailbox: Mailbox[str] = Mailbox(when_full)
-        group = self._groups.get(renderer.key)
-        if group is None:
-            group = self._groups[renderer.key] = _Group(renderer, self._load)
-        group.mailboxes.add(mailbox)
+        mailbox: Mailbox[str] = Mailbox(_WAITING_CHARACTERS, hand_over=send, when_full=when_full)
+        group: _Group | None = None
 
         async def join() -> changes.Joined:
+            # Not before: what comes while the subscriber still reads what it missed would wait in vain, and cut it off.
+            nonlocal group
+            group = self._group_of(renderer)
+            group.mailboxes.add(mailbox)
             joined = await self._tail.join(group)
             mailbox.since = joined.number
             return joined
@@ -172,19 +194,29 @@ class Broadcast:
         except changes.ResyncRequired as resync:
             yield await renderer.render(resync_event(resync))
         finally:
-            group.mailboxes.discard(mailbox)
-            if not group.mailboxes:
-                self._tail.leave(group)
-                group.close()
-                if self._groups.get(renderer.key) is group:
-                    del self._groups[renderer.key]
+            if group is not None:
+                self._leave(group, mailbox, renderer)
+
+    def _group_of(self, renderer: Renderer) -> _Group:
+        group = self._groups.get(renderer.key)
+        if group is None or group.has_ended:
+            group = self._groups[renderer.key] = _Group(renderer, self._load)
+        return group
+
+    def _leave(self, group: _Group, mailbox: Mailbox[str], renderer: Renderer) -> None:
+        group.mailboxes.discard(mailbox)
+        if not group.mailboxes:
+            self._tail.leave(group)
+            group.close()
+            if self._groups.get(renderer.key) is group:
+                del self._groups[renderer.key]
 
     def _load(self, batch: Batch) -> asyncio.Future[LoadedBatch]:
         """Read a batch's executions once for the process, whichever group comes to it first."""
-        loading = self._loading.get(batch.number)
+        loading, _ = self._loading.get(batch.number, (None, 0))
         if loading is None or (loading.done() and (loading.cancelled() or loading.exception() is not None)):
             loading = asyncio.ensure_future(LoadedBatch.load(self._database, batch))
-            self._loading[batch.number] = loading
-            while len(self._loading) > _LOADED:
+            self._loading[batch.number] = loading, len(batch.entries)
+            while len(self._loading) > 1 and sum(size for _, size in self._loading.values()) > _LOADED_CHANGES:
                 self._loading.popitem(last=False)
         return loading

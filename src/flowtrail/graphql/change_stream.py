@@ -1,27 +1,19 @@
 """From the feed to events: what a subscriber missed, and then what comes, without a gap and without a repeat (spec 3.2, 3.3)."""
 
-import asyncio
 import uuid
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
 
 from flowtrail import changes, executions
 from flowtrail.changes import Batch, Joined, Position, Tail
 from flowtrail.database import Database
 from flowtrail.graphql.changes import ExecutionChange, ExecutionChangeEvent, ExecutionChangeKind, ResyncReason, ResyncRequired
 from flowtrail.graphql.executions import Execution
+from flowtrail.graphql.mailbox import Mailbox
 from flowtrail.graphql.nodes import NodeExecution
 
-MAX_BEHIND = 1000
-"""Changes that may wait for a subscriber; one that is further behind is cut off (spec 3.4)."""
-
-T = TypeVar("T")
-
-
-class TooFarBehind(Exception):
-    """The subscriber does not read as fast as things change."""
+MAX_CHANGES_WAITING = 10 * changes.BATCH
+"""Changes that may wait, in batches, to be loaded and made messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,49 +81,6 @@ class LoadedBatch:
         )
 
 
-class Mailbox(Generic[T]):
-    """What waits for one subscriber, bounded. Its owner may join the tail later, and then says from which batch on."""
-
-    def __init__(self, when_full: Callable[[], None] | None = None) -> None:
-        """`when_full` is called when the bound is passed: the owner may be stuck in a send, and not look here again."""
-        self._waiting: deque[tuple[int, T]] = deque()
-        self._arrived = asyncio.Event()
-        self._end: Exception | None = None
-        self._when_full = when_full
-        self.since = 0
-        """Batches up to this number are not for this subscriber."""
-
-    def put(self, number: int, item: T) -> None:
-        """Add something of the batch `number`."""
-        if self._end is not None:
-            return
-        if len(self._waiting) >= MAX_BEHIND:
-            self._waiting.clear()
-            self.end(TooFarBehind())
-            if self._when_full is not None:
-                self._when_full()
-            return
-        self._waiting.append((number, item))
-        self._arrived.set()
-
-    def end(self, reason: Exception) -> None:
-        """Add nothing more; who takes is told the reason after what waits."""
-        self._end = self._end or reason
-        self._arrived.set()
-
-    async def take(self) -> T:
-        """Return the next item; raises the reason of the end."""
-        while True:
-            while self._waiting:
-                number, item = self._waiting.popleft()
-                if number > self.since:
-                    return item
-            if self._end is not None:
-                raise self._end
-            self._arrived.clear()
-            await self._arrived.wait()
-
-
 class ChangeStream:
     """The source of a subscription. The transports read it in parts, to share the work; iterated, it yields every event itself."""
 
@@ -156,7 +105,7 @@ class ChangeStream:
             yield await LoadedBatch.load(self._database, batch, self.chosen)
 
     async def __aiter__(self) -> AsyncIterator[ExecutionChangeEvent]:
-        follower = _Direct(Mailbox())
+        follower = _Direct(Mailbox(MAX_CHANGES_WAITING))
         try:
             async for loaded in self.missed(lambda: follower.join(self._tail)):
                 for event in loaded.events(self.chosen):
@@ -183,7 +132,7 @@ class _Direct:
         return joined
 
     def take(self, batch: Batch) -> None:
-        self.mailbox.put(batch.number, batch)
+        self.mailbox.put(batch.number, batch, len(batch.entries))
 
     def stop(self, reason: changes.ResyncReason) -> None:
         self.mailbox.end(changes.ResyncRequired(reason))

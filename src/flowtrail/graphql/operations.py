@@ -15,7 +15,7 @@ from flowtrail.graphql.response import encode, response_of
 from flowtrail.graphql.schema import schema
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from graphql import DocumentNode, Executor
 
@@ -37,11 +37,16 @@ async def execute(request: OperationRequest, context: Context) -> ExecutionResul
 
 
 async def begin(
-    request: OperationRequest, context: Context, broadcast: Broadcast, when_full: Callable[[], None]
+    request: OperationRequest,
+    context: Context,
+    broadcast: Broadcast,
+    when_full: Callable[[], None],
+    send: Callable[[str], Awaitable[None] | None] | None = None,
 ) -> AsyncGenerator[str]:
     """Begin any operation and return its encoded responses; raises RequestRefused when it can't be executed.
 
-    The responses of a subscriber who does not keep up end with TooFarBehind, after `when_full` was called.
+    The responses of a subscriber who does not keep up end with TooFarBehind, after `when_full` was called. Those of one who waits may
+    be given to `send` instead, as `Broadcast.messages` says.
     """
     document = document_of(request.query, request.variables)
     if _type_of(document, request) is not OperationType.SUBSCRIPTION:
@@ -53,7 +58,7 @@ async def begin(
     if isinstance(source, ExecutionResult):
         raise RequestRefused([coded(error) for error in source.errors or ()])
     assert isinstance(source, ChangeStream)  # noqa: S101 (there is one subscription field)
-    return broadcast.messages(source, Renderer(executor, context, source.chosen, request.query), when_full)
+    return broadcast.messages(source, Renderer(executor, context, source.chosen, request.query), when_full, send)
 
 
 async def _single(result: ExecutionResult) -> AsyncGenerator[str]:

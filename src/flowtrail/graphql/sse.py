@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from starlette.responses import Response
 
 from flowtrail.errors import TimedOut, Unavailable
-from flowtrail.graphql.change_stream import TooFarBehind
+from flowtrail.graphql.mailbox import TooFarBehind
 from flowtrail.graphql.operations import begin
 
 if TYPE_CHECKING:

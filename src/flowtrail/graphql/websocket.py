@@ -12,13 +12,16 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from flowtrail import json_text
 from flowtrail.errors import BadUserInput, FlowtrailError, TimedOut, Unauthenticated, Unavailable
-from flowtrail.graphql.change_stream import MAX_BEHIND, TooFarBehind
+from flowtrail.graphql import eager
 from flowtrail.graphql.documents import RequestRefused
+from flowtrail.graphql.mailbox import MAX_BEHIND, TooFarBehind
 from flowtrail.graphql.operations import begin
 from flowtrail.graphql.requests import OperationRequest
 from flowtrail.graphql.response import encode
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from flowtrail.graphql.context import Context
     from flowtrail.graphql.endpoint import Endpoint
 
@@ -173,12 +176,19 @@ class _Connection:
         self._operations[operation_id] = asyncio.create_task(self._operate(operation_id, request, self._context.fresh()))
 
     async def _operate(self, operation_id: str, request: OperationRequest, context: Context) -> None:
-        id_ = json.dumps(operation_id)
+        before = f'{{"id":{json.dumps(operation_id)},"type":"next","payload":'
+        this = asyncio.current_task()
+
+        def send(response: str) -> Awaitable[None] | None:
+            if self._operations.get(operation_id) is not this:
+                return None  # the client has completed it, and may have given its id to another
+            return eager.start(self._send_text(f"{before}{response}}}"))
+
         try:
-            responses = await begin(request, context, self._endpoint.broadcast, self._cut_off)
+            responses = await begin(request, context, self._endpoint.broadcast, self._cut_off, send)
             async with aclosing(responses):
                 async for response in responses:
-                    await self._send_text(f'{{"id":{id_},"type":"next","payload":{response}}}')
+                    await self._send_text(f"{before}{response}}}")
             self._operations.pop(operation_id, None)
             await self._send({"id": operation_id, "type": "complete"})
         except RequestRefused as refused:

@@ -7,8 +7,10 @@ passes is the relay's affair. One `WireTracking` belongs to one connection; each
 import json
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
+from flowtrail.mcp.call_span import start_call_span, trace_id_of
 from flowtrail.mcp.catalogue import ToolDescription
 from flowtrail.mcp.events import Caller
 from flowtrail.mcp.guard import Guarded
@@ -107,16 +109,15 @@ class WireTracking:
         meta = meta if isinstance(meta, Mapping) else {}
         self._list_tools(meta)
         exists = not self._listed.is_set() or name in self._tool_names
-        origin = from_meta(
-            meta,
-            client=self._client,
-            caller=Caller(session_id=self.session_id, request_id=str(request_id)),
-            preview=self._tracker.options.preview,
-        )
+        caller = Caller(session_id=self.session_id, request_id=str(request_id))
+        span = start_call_span(name, str(request_id), self.session_id, meta)
+        origin = from_meta(meta, client=self._client, caller=caller, preview=self._tracker.options.preview)
+        if origin.trace_id is None:
+            origin = replace(origin, trace_id=trace_id_of(span))
         server = self._server
         schema = self._tracker.catalogue(server).schema_of(name)
         execution = self._tracker.begin(server, name, arguments, origin, schema=schema, tool_exists=exists)
-        return Call(execution, name, arguments, exists)
+        return Call(execution, name, arguments, exists, span=span)
 
     @property
     def _server(self) -> str:

@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from opentelemetry.trace import Span
+
+from flowtrail.mcp.call_span import end_call_span
 from flowtrail.mcp.events import ErrorKind
 from flowtrail.mcp.execution import Execution
 from flowtrail.mcp.payload import encode
@@ -36,6 +39,7 @@ class Call:
     arguments: Mapping[str, Any]
     tool_exists: bool
     position: int | None = None
+    span: Span | None = None
 
     def run_elsewhere(self) -> None:
         """Record that another server works on it."""
@@ -55,10 +59,13 @@ class Call:
         if not isinstance(result, Mapping) or result.get("isError") is not True:
             self._end_node(result, None)
             self.execution.finish(result)
+            end_call_span(self.span)
             return
         message = error_text(result.get("content"))
+        kind = self._kind(message)
         self._end_node(result, message)
-        self.execution.finish(result, self._kind(message), message)
+        self.execution.finish(result, kind, message)
+        end_call_span(self.span, kind)
 
     def _kind(self, message: str) -> ErrorKind:
         if not self.tool_exists or _BAD_ARGUMENTS.match(message):
@@ -69,6 +76,7 @@ class Call:
         """Record that there will be no result."""
         self._end_node(None, message)
         self.execution.finish(kind=kind, message=message)
+        end_call_span(self.span, kind)
 
     def _end_node(self, data: Any, error: str | None) -> None:
         if self.position is not None:
@@ -123,9 +131,7 @@ class Calls:
             return self._task_requests.pop(json.dumps(request_id), None)
 
     def hear_of_task(self, task: Mapping[str, Any]) -> None:
-        """Record a task's end, if that is what was said of it (wire form); a completed one waits for its result if that is not
-        there.
-        """
+        """Record a task's end, if that is what was said of it (wire form). A completed one may have to wait for its result."""
         status, task_id = task.get("status"), task.get("taskId")
         if status not in _ENDED_TASK or not isinstance(task_id, str) or (status == "completed" and "result" not in task):
             return

@@ -1,0 +1,85 @@
+"""The flows, what became of deleted ones, and how a flow fares (spec 5.7)."""
+
+from playwright.async_api import Page, expect
+from uuid_utils.compat import uuid7
+
+from browser.sample import STATISTICS, USAGE, failed, flow, fulfilled, pending, record
+from recorder import accept, ask, finished, register, started
+from support import Service
+
+FLOW_ID = 'query { flow(by: {tool: {server: "orders", toolName: "ship"}}) { id } }'
+DELETE = "mutation ($id: ID!) { deleteFlow(input: {id: $id}) { deletedId } }"
+
+
+async def test_flows_are_listed_with_how_they_fare(page: Page, service: Service) -> None:
+    await flow(service)
+    await register(service, {"toolName": "cancel", "name": "Cancel"}, server="billing")
+    await record(service, fulfilled())
+    await record(service, failed())
+    await record(service, pending())
+    await page.goto("/")
+    row = page.get_by_role("row").filter(has_text="Ship an order")
+    await expect(row.get_by_role("cell").nth(0)).to_have_text("orders")
+    await expect(row).to_contain_text("Running")
+    await expect(row.get_by_role("cell").nth(2)).to_have_text("3")
+    await expect(row.get_by_role("cell").nth(3)).to_have_text("50 %")
+    await expect(page.get_by_role("row").filter(has_text="Cancel")).to_contain_text("Never")
+    await page.get_by_role("searchbox", name="Search flows").fill("ship")
+    await expect(page.get_by_role("row")).to_have_count(2)
+    await expect(page).to_have_url(f"{service.url}/?text=ship")
+    await row.get_by_role("link", name="Ship an order").click()
+    await expect(page).to_have_url(f"{service.url}{USAGE}")
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Ship an order")
+    await expect(page).to_have_title("Usage · Ship an order · orders · Flowtrail")
+
+
+async def test_executions_of_deleted_flows_stay_within_reach(page: Page, service: Service) -> None:
+    await flow(service)
+    id_ = await record(service, fulfilled())
+    unknown = str(uuid7())
+    await accept(service, started(unknown, tool="typo", toolExists=False), finished(unknown, error="PROTOCOL_ERROR"))
+    flow_id = (await ask(service, FLOW_ID))["flow"]["id"]
+    await service.execute(DELETE, {"id": flow_id}, token=service.record_token)
+    await page.goto("/")
+    await page.get_by_role("link", name="Executions of deleted flows").click()
+    rows = page.get_by_role("list", name="Executions").get_by_role("listitem")
+    await expect(rows).to_have_count(2)
+    await expect(rows.filter(has_text="Ship an order")).to_contain_text("order: 17")
+    await rows.filter(has_text="Ship an order").get_by_role("link").click()
+    await expect(page).to_have_url(f"{service.url}/deleted?execution={id_}")
+    await expect(page.get_by_role("region", name="Execution", exact=True).get_by_role("heading", name="Fulfilled")).to_be_visible()
+
+
+async def test_statistics_add_up_and_lead_to_an_example(page: Page, service: Service) -> None:
+    await flow(service)
+    for _ in range(3):
+        await record(service, fulfilled())
+    id_ = await record(service, failed())
+    await page.goto(STATISTICS)
+    figures = page.locator("dl").first
+    await expect(figures).to_have_text("Executions4Pending0Fulfilled3Error1Error rate25 %")
+    durations = page.get_by_role("region", name="Durations")
+    await expect(durations).to_contain_text("p50")
+    await expect(durations).to_contain_text("1.24 s")
+    table = page.get_by_role("region", name="Executions over time").get_by_role("table")
+    cells = await table.get_by_role("cell").all_inner_texts()
+    assert sum(map(int, cells)) == 4
+    assert await page.locator("canvas").evaluate(
+        "(canvas) => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some((byte) => byte > 0)"
+    )
+    errors = page.get_by_role("region", name="Top errors")
+    await expect(errors.get_by_role("row").nth(1)).to_contain_text("ValueError: no such address")
+    await errors.get_by_role("link").click()
+    await expect(page).to_have_url(f"{service.url}{USAGE}?execution={id_}")
+
+
+async def test_statistics_are_those_of_the_chosen_time(page: Page, service: Service) -> None:
+    await flow(service)
+    await record(service, fulfilled())
+    await page.goto(STATISTICS)
+    await expect(page.locator("dl").first).to_contain_text("Executions1")
+    await page.get_by_label("Time").select_option("Last hour")
+    await expect(page).to_have_url(f"{service.url}{STATISTICS}?span=1h")
+    await expect(page.locator("dl").first).to_contain_text("Executions1")
+    await record(service, fulfilled())
+    await expect(page.locator("dl").first).to_contain_text("Executions2", timeout=10_000)

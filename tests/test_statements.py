@@ -1,0 +1,152 @@
+"""What a document costs in SQL is fixed: one page of one flow or of fifty, and nothing for what is not selected (spec 2.6, 2.9)."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import asyncpg
+import pytest
+from uuid_utils.compat import uuid7
+
+from recorder import accept, ask, finished, node_finished, node_started, register, started
+from support import Service
+
+StartService = Callable[..., Any]
+PAGE_OF_FLOWS = """
+query PageOfFlows($flows: Int!) {
+  flows(first: $flows) {
+    edges {
+      node {
+        id name hasPendingExecutions
+        statistics { errorRate total }
+        executions(first: 3) {
+          totalCount totalCountIsExact hasPendingExecutions changeCursor pageInfo { hasNextPage }
+          edges { cursor node { id status startedAt initialParamsPreview errorInfo { nodeName } flow { name } parent { id } } }
+        }
+        errors: executions(first: 1, filter: {status: [ERROR], isPreview: false}) { totalCount edges { node { id } } }
+        slow: executions(first: 1, filter: {durationMsAtLeast: 10, errorKind: [EXCEPTION]}) { totalCount totalCountIsExact edges { node { id } } }
+        found: executions(first: 1, filter: {text: "oslo"}) { totalCount totalCountIsExact edges { node { id } } }
+      }
+    }
+  }
+}"""
+
+
+class Statements:
+    """The SQL statements that the services of a test have sent, reads and writes, but none of its upkeep."""
+
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+
+    async def of(self, service: Service, document: str, **variables: Any) -> list[str]:
+        """Run a document and return what it sent."""
+        await ask(service, document, **variables)
+        self.sent.clear()
+        await ask(service, document, **variables)
+        return [statement for statement in self.sent if not statement.upper().startswith(("BEGIN", "COMMIT", "ROLLBACK"))]
+
+
+@pytest.fixture
+def statements(monkeypatch: pytest.MonkeyPatch) -> Statements:
+    """Watches every connection of the pools that are opened after it."""
+    watched = Statements()
+
+    async def watch(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+        connection.add_query_logger(lambda query: watched.sent.append(query.query))
+
+    monkeypatch.setattr(asyncpg, "create_pool", functools.partial(asyncpg.create_pool, init=watch))
+    return watched
+
+
+@pytest.fixture
+async def service(statements: Statements, start_service: StartService) -> Service:
+    """A service without upkeep, so that every statement is a request's; with 50 flows of 5 executions."""
+    running: Service = await start_service(sweep_interval=None, fold_interval=None)
+    await register(running, *({"toolName": f"tool-{number:02}"} for number in range(50)))
+    for number in range(50):
+        events = []
+        for turn in range(5):
+            id_ = str(uuid7())
+            events += [started(id_, tool=f"tool-{number:02}", params={"city": "Oslo"}), node_started(id_, 0), node_finished(id_, 0)]
+            events += [] if turn == 4 else [finished(id_, error="EXCEPTION" if turn % 2 else None)]
+        await accept(running, *events)
+    return running
+
+
+async def test_a_page_of_fifty_flows_with_executions_costs_what_a_page_of_one_does(
+    service: Service, statements: Statements
+) -> None:
+    one = await statements.of(service, PAGE_OF_FLOWS, flows=1)
+    fifty = await statements.of(service, PAGE_OF_FLOWS, flows=50)
+    assert sorted(fifty) == sorted(one)
+    found = await ask(service, PAGE_OF_FLOWS, flows=50)
+    for edge in found["flows"]["edges"]:
+        node = edge["node"]
+        assert len(node["executions"]["edges"]) == 3
+        assert [node[name]["totalCount"] for name in ("executions", "errors", "slow", "found")] == [5, 2, 0, 5]
+        assert node["statistics"] == {"errorRate": 0.5, "total": 5}
+
+
+async def test_a_plain_page_of_one_flow_or_of_fifty_is_one_statement_each(service: Service, statements: Statements) -> None:
+    document = """query ($flows: Int!) { flows(first: $flows) { edges { node {
+      name executions(first: 20) { changeCursor pageInfo { hasNextPage hasPreviousPage endCursor } edges { cursor node { id status durationMs } } }
+    } } } }"""
+    for flows in (1, 50):
+        sent = await statements.of(service, document, flows=flows)
+        assert len(sent) == 2, sent
+        assert sum("FROM flow" in statement for statement in sent) == 1
+
+
+async def test_a_list_of_executions_is_one_statement_and_reads_no_payload(service: Service, statements: Statements) -> None:
+    document = """{ executions(first: 100, filter: {status: [ERROR, PENDING]}) {
+      pageInfo { hasNextPage } changeCursor
+      edges { node { id server flowName status startedAt endedAt durationMs initialParamsPreview nodeCount isPreview
+                     errorInfo { kind message nodeName } lateOutcome { status } client { name } caller { subject } } } } }"""
+    (statement,) = await statements.of(service, document)
+    assert "payload" not in statement
+    assert "input_data" not in statement
+    assert "output_data" not in statement
+
+
+async def test_what_is_not_selected_costs_nothing(service: Service, statements: Statements) -> None:
+    for selected, expected in (
+        ("totalCount totalCountIsExact", 2),
+        ("hasPendingExecutions", 2),
+        ("edges { node { initialParams initialParamsInfo { text } } }", 2),
+        ("edges { node { result resultInfo { sizeBytes } errorInfo { stack } } }", 3),
+        ("edges { node { flow { name inputSchema } } }", 2),
+        ("edges { node { nodeExecutions { nodeName status } } }", 2),
+        ("edges { node { nodeExecutions { inputData inputInfo { text } outputData } } }", 4),
+        ("edges { node { id } }", 1),
+    ):
+        sent = await statements.of(service, f"{{ executions(first: 100) {{ {selected} }} }}")
+        assert len(sent) == expected, (selected, sent)
+
+
+async def test_an_execution_with_everything_costs_the_same_however_many_nodes_it_has(
+    service: Service, statements: Statements
+) -> None:
+    document = """query ($uuid: UUID!) { execution(by: {uuid: $uuid}) {
+      initialParams result errorInfo { message stack } flow { name } parent { id } children { edges { node { id } } }
+      nodeExecutions { nodeName inputData outputData error }
+    } }"""
+    costs = []
+    for nodes in (1, 40):
+        id_ = str(uuid7())
+        events = [event for position in range(nodes) for event in (node_started(id_, position), node_finished(id_, position))]
+        await accept(service, started(id_, parentExecutionId=str(uuid7())), *events, finished(id_, error="EXCEPTION"))
+        costs.append(len(await statements.of(service, document, uuid=id_)))
+    assert costs[0] == costs[1] == 9
+
+
+async def test_a_batch_costs_the_same_number_of_statements_however_large_it_is(service: Service, statements: Statements) -> None:
+    costs = []
+    for executions in (2, 150):
+        events = []
+        for _ in range(executions):
+            id_ = str(uuid7())
+            events += [started(id_, tool="tool-00"), node_started(id_, 0), node_finished(id_, 0), finished(id_)]
+        statements.sent.clear()
+        await accept(service, *events)
+        costs.append(len(statements.sent))
+    assert costs[0] == costs[1] < 15
