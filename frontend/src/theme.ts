@@ -2,6 +2,7 @@ import { type CSSVariablesResolver, createTheme } from "@mantine/core";
 
 export const theme = createTheme({
   primaryColor: "blue",
+  primaryShade: 8,
   autoContrast: true,
   defaultRadius: "sm",
   cursorType: "pointer",
@@ -13,6 +14,10 @@ export const theme = createTheme({
 /** Mantine's dimmed text misses the contrast of WCAG AA on tinted backgrounds; everything else of a scheme is in global.css. */
 export const cssVariables: CSSVariablesResolver = () => ({
   variables: {},
-  light: { "--mantine-color-dimmed": "#5c636a", "--mantine-color-placeholder": "#6b737b" },
+  light: {
+    "--mantine-color-anchor": "#1864ab",
+    "--mantine-color-dimmed": "#5c636a",
+    "--mantine-color-placeholder": "#6b737b",
+  },
   dark: { "--mantine-color-dimmed": "#a6abb2", "--mantine-color-placeholder": "#8f959d" },
 });

@@ -3,22 +3,19 @@
 import io
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from enum import Enum
-from functools import cache
-from pathlib import Path
-from typing import Any
 
 import asyncpg
 from alembic import command
 from alembic.config import Config
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from flowtrail import revisions
 from flowtrail.database_url import DatabaseUrl
 from flowtrail.errors import ConfigurationError, TimedOut, Unavailable
+from flowtrail.revisions import SchemaState
 
 _ADVISORY_LOCK = 0x666C6F777472  # "flowtr"
 _TURN_TIMEOUT = "10min"
@@ -28,40 +25,11 @@ _LOCK_TIMEOUT = "10s"
 _OLDEST_SERVER = 14
 
 
-class SchemaState(Enum):
-    """How a database stands to this release."""
-
-    CURRENT = "current"
-    BEHIND = "behind"
-    """It is empty or of an earlier release: this one can't run on it before `flowtrail migrate`."""
-    AHEAD = "ahead"
-    """It is of a later release; this one still runs on it (spec 6.7)."""
-
-
-async def schema_state(connection: "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]") -> SchemaState:
-    """Compare the database's revision with this release's, in one statement."""
-    revision = await current_revision(connection)
-    if revision == _revisions()[0]:
-        return SchemaState.CURRENT
-    return SchemaState.BEHIND if revision is None or revision in _revisions() else SchemaState.AHEAD
-
-
-async def current_revision(
-    connection: "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]",
-) -> str | None:
-    """Return the database's revision; None when it has none of our tables."""
-    try:
-        revision: str | None = await connection.fetchval("SELECT version_num FROM alembic_version")
-    except asyncpg.UndefinedTableError:
-        return None
-    return revision
-
-
 async def inspect(url: DatabaseUrl) -> tuple[SchemaState, str | None]:
-    """Return `schema_state` and `current_revision` of the database at `url`; raises Unavailable."""
+    """Return the state and the revision of the database at `url`; raises Unavailable."""
     connected = await _connect(url)
     try:
-        return await schema_state(connected), await current_revision(connected)
+        return await revisions.schema_state(connected), await revisions.current_revision(connected)
     finally:
         await connected.close()
 
@@ -91,7 +59,6 @@ def sql(since: str | None = None) -> str:
 @asynccontextmanager
 async def connection(url: DatabaseUrl) -> AsyncIterator[AsyncConnection]:
     """A connection for schema changes, whose statements may take as long as they need. Raises Unavailable."""
-
     engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: _connect(url), poolclass=NullPool)
     try:
         async with engine.connect() as opened:
@@ -102,11 +69,8 @@ async def connection(url: DatabaseUrl) -> AsyncIterator[AsyncConnection]:
 
 def config() -> Config:
     """Return Alembic's configuration for the migrations shipped with this package."""
-    here = Path(__file__).parent
-    shipped = here / "migrations"
-    scripts = shipped if shipped.exists() else here.parents[1] / "migrations"
     found = Config()
-    found.set_main_option("script_location", str(scripts).replace("%", "%%"))
+    found.set_main_option("script_location", str(revisions.folder()).replace("%", "%%"))
     return found
 
 
@@ -138,17 +102,6 @@ async def _run(url: DatabaseUrl, migrate: Callable[[Config], None]) -> None:
     except DBAPIError as error:
         if isinstance(error.orig and error.orig.__cause__, asyncpg.LockNotAvailableError):
             raise TimedOut(f"other sessions kept a table locked for {_LOCK_TIMEOUT}: nothing was changed") from error
+        if error.connection_invalidated:
+            raise Unavailable("the connection to the database was lost: nothing was changed") from error
         raise
-    except (
-        OSError,
-        TimeoutError,
-        asyncpg.PostgresConnectionError,
-        asyncpg.InvalidAuthorizationSpecificationError,
-    ) as error:
-        raise Unavailable(f"the database can't be reached: {error or 'no answer'}") from error
-
-
-@cache
-def _revisions() -> tuple[str, ...]:
-    """Every revision this release knows, the newest first."""
-    return tuple(script.revision for script in ScriptDirectory.from_config(config()).walk_revisions())

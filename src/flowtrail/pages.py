@@ -51,7 +51,7 @@ async def _page(request: Request) -> Response:
     if path == "/" or (_is_place(path) and _wants_html(request)):
         return _html("index.html", styles="'nonce-{nonce}'")
     file = (STATIC / path.lstrip("/")).resolve()
-    if file.is_relative_to(STATIC.resolve()) and file.is_file() and file.suffix not in (".html", ".gz"):
+    if file.is_relative_to(STATIC.resolve()) and file.is_file() and file.suffix in _MEDIA_TYPES:
         return _file(request, file)
     if _wants_html(request):
         return _html("index.html", styles="'nonce-{nonce}'", status=404)
@@ -89,7 +89,7 @@ def _file(request: Request, file: Path) -> Response:
         "X-Content-Type-Options": "nosniff",
     }
     compressed = file.with_name(f"{file.name}.gz")
-    media_type = _MEDIA_TYPES.get(file.suffix)
+    media_type = _MEDIA_TYPES[file.suffix]
     if not compressed.is_file():
         return FileResponse(file, headers=headers, media_type=media_type)
     headers["Vary"] = "Accept-Encoding"

@@ -6,9 +6,10 @@ import asyncio
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
-from flowtrail import database_url, embedded, migrate
+from flowtrail import database_url, embedded
 from flowtrail.database import Database
 from flowtrail.errors import ConfigurationError
+from flowtrail.revisions import SchemaState, schema_state
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -39,13 +40,16 @@ async def opened(settings: Settings) -> AsyncIterator[Database]:
     location = located(settings)
     url = await asyncio.to_thread(location.__enter__)
     try:
-        if settings.database_url is None:
-            await migrate.upgrade(url)
         database = await Database.open(url.dsn, settings)
         try:
             async with database.read() as read:
-                if await migrate.schema_state(read) is migrate.SchemaState.BEHIND:
-                    raise ConfigurationError("the database is not at this release's schema: run `flowtrail migrate` first")
+                is_behind = await schema_state(read) is SchemaState.BEHIND
+            if is_behind and settings.database_url is not None:
+                raise ConfigurationError("the database is not at this release's schema: run `flowtrail migrate` first")
+            if is_behind:
+                from flowtrail import migrate  # loads Alembic and SQLAlchemy, which nothing else here needs
+
+                await migrate.upgrade(url)
             yield database
         finally:
             await database.close()

@@ -23,7 +23,6 @@ async def test_axe_finds_nothing_serious_in_any_state(page: Page, service: Servi
     watch.expected.append("404")
     await page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
     await page.set_viewport_size({"width": width, "height": 800})
-    states = {"/": "No flows yet"}
     await page.goto("/")
     await expect(page.get_by_role("heading", name="No flows yet")).to_be_visible()
     found = {"empty": await violations(page)}

@@ -1,5 +1,7 @@
 """What the page says when there is nothing to show, or it can't be shown (spec 5.5)."""
 
+import asyncio
+
 from playwright.async_api import Page, Route, expect
 
 from browser.conftest import Watch
@@ -30,17 +32,16 @@ async def test_the_placeholder_asks_to_select(page: Page, service: Service) -> N
 async def test_skeletons_stand_in_while_rows_are_on_their_way(page: Page, service: Service) -> None:
     await flow(service)
     await many(service, 20)
-    held: list[Route] = []
+    seen = asyncio.Event()
 
     async def hold(route: Route) -> None:
-        held.append(route)
+        await seen.wait()
+        await route.continue_()
 
     await page.route("**/graphql", hold)
     await page.goto(USAGE)
     await expect(page.get_by_role("status", name="Loading").first).to_be_visible()
-    await page.unroute("**/graphql")
-    for route in held:
-        await route.continue_()
+    seen.set()
     await expect(page.get_by_role("list", name="Executions").get_by_role("listitem")).to_have_count(20)
     assert await page.evaluate("window.shift") < 0.05
 

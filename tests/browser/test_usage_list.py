@@ -32,7 +32,7 @@ async def test_a_row_tells_how_it_went(page: Page, service: Service) -> None:
     await expect(done).to_contain_text("1.24 s")
     await expect(done).not_to_contain_text("Preview")
     colours = [await row.locator("svg").evaluate("(circle) => getComputedStyle(circle).color") for row in (running, error, done)]
-    assert colours == ["rgb(194, 87, 12)", "rgb(201, 42, 42)", "rgb(43, 138, 62)"]
+    assert colours == ["rgb(181, 71, 8)", "rgb(201, 42, 42)", "rgb(35, 112, 50)"]
 
 
 async def test_the_circle_explains_itself_by_hover_and_by_keyboard(page: Page, service: Service) -> None:

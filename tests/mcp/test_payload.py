@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 from flowtrail import json_text
 from flowtrail.mcp.payload import encode, limited
+from properties import examples
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(st.characters()),
@@ -25,11 +26,13 @@ json_values = st.recursive(
 )
 
 
+@examples(100)
 @given(json_values)
 def test_json_values_keep_their_exact_text(value: Any) -> None:
     assert encode(value) == json_text.dump(value)
 
 
+@examples(100)
 @given(json_values, st.integers(min_value=64, max_value=2000))
 def test_a_preview_is_valid_json_within_the_limit(value: Any, limit: int) -> None:
     text = encode(value)

@@ -227,19 +227,20 @@ for line in sys.stdin.buffer:
 """
 
 
-async def talk(history: History, *lines: bytes, command: list[str] | None = None) -> list[bytes]:
-    """Write lines to a proxy, close its input, and return what it wrote."""
+async def talk(history: History, *lines: bytes) -> list[bytes]:
+    """Give lines to a proxy, each when the one before is answered, close its input, and return what it wrote."""
     process = await asyncio.create_subprocess_exec(
-        *PROXY,
-        "--",
-        *(command or [sys.executable, "-c", RAW_SERVER]),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=history.environment(),
+        *PROXY, "--", sys.executable, "-c", RAW_SERVER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=history.environment()
     )
-    output, _ = await process.communicate(b"".join(line + b"\n" for line in lines))
-    assert process.returncode == 0
-    return output.splitlines()
+    assert process.stdin is not None
+    assert process.stdout is not None
+    answers = []
+    for line in lines:
+        process.stdin.write(line + b"\n")
+        answers.append((await process.stdout.readline()).rstrip(b"\n"))
+    rest, _ = await process.communicate()
+    assert (process.returncode, rest) == (0, b"")
+    return answers
 
 
 async def test_bytes_pass_as_they_are(history: History) -> None:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, SecretStr
 from flowtrail.mcp.payload import encode
 from flowtrail.mcp.redaction import CallRedaction, Redaction, marker
 from flowtrail.mcp.secret_schema import SecretSchema
+from properties import examples
 
 
 def parameters(value: Any, schema: dict[str, Any] | None = None, rules: Redaction | None = None) -> Any:
@@ -126,6 +127,7 @@ def test_errors_lose_what_is_assigned_to_a_secret_name() -> None:
     assert "timeout=3" in message
 
 
+@examples(100)
 @given(
     st.recursive(
         st.integers() | st.text(),

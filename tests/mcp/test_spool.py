@@ -6,11 +6,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flowtrail.mcp.spool import IN_MEMORY, Spool
 from flowtrail.mcp.spooled import Event, EventKind, Refusal
+from properties import examples
 
 LIMIT = 1_000_000
 
@@ -68,7 +69,7 @@ def test_an_event_larger_than_a_batch_is_sent_alone(spool: Spool) -> None:
     assert [len(batch) for batch in drain(spool, most_bytes=1000)] == [1, 3]
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(1, 400)), max_size=60), st.integers(1, 20), st.integers(50, 2000))
 def test_every_event_is_sent_once_and_in_order(steps: list[tuple[int, int]], most_events: int, most_bytes: int) -> None:
     with closing(Spool(IN_MEMORY, LIMIT)) as spool:

@@ -4,7 +4,7 @@ import { Link, useTitle } from "../address/navigation";
 import { UsageTab } from "../usage/UsageTab";
 import styles from "./FlowPage.module.css";
 
-/** The executions that have no flow any more, or never had one (spec 1.10, 5.7). */
+/** The executions that have no flow any more (spec 1.10, 5.7). */
 export function DeletedFlowsPage({ place }: { place: UsagePlace }): ReactNode {
   useTitle("Deleted flows");
   return (
@@ -14,7 +14,7 @@ export function DeletedFlowsPage({ place }: { place: UsagePlace }): ReactNode {
           <Link to={{ page: "flows", text: "" }}>Flows</Link> / deleted
         </nav>
         <h1 className={styles.name}>Executions of deleted flows</h1>
-        <p className={styles.description}>And calls of tools that no server offered. Their record outlives the flow.</p>
+        <p className={styles.description}>The record of an execution outlives its flow.</p>
       </div>
       <UsageTab scope={null} place={place} />
     </main>

@@ -34,9 +34,17 @@ export async function signIn(token: string): Promise<string | null> {
   const response = await send("POST", JSON.stringify({ token }));
   if (response === null) return "The service can't be reached. Try again in a moment.";
   if (response.status === 401) return "This token is not valid, or no longer.";
-  if (!response.ok) return `The service refused to sign in (status ${response.status}).`;
+  if (!response.ok) return refusalOf(response);
   become("entered");
   return null;
+}
+
+async function refusalOf(response: Response): Promise<string> {
+  try {
+    return ((await response.json()) as { message: string }).message;
+  } catch {
+    return `The service answered with status ${response.status}.`;
+  }
 }
 
 /** Give the cookie back. The page is loaded anew, so that nothing read with it stays in memory. */

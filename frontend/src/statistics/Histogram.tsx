@@ -86,29 +86,31 @@ function Chart({ buckets, onPoint }: ChartProps): ReactNode {
 /** The numbers behind the bars, for who can't see them. */
 function BucketTable({ buckets }: { buckets: Buckets }): ReactNode {
   return (
-    <table className="visuallyHidden">
-      <caption>Executions over time</caption>
-      <thead>
-        <tr>
-          <th scope="col">From</th>
-          {STATUSES.map((status) => (
-            <th key={status} scope="col">
-              {STATUS_NAMES[status]}
-            </th>
-          ))}
-        </tr>
-      </thead>
-      <tbody>
-        {buckets.map((bucket) => (
-          <tr key={bucket.from}>
-            <th scope="row">{formatFullTime(bucket.from)}</th>
+    <div className="visuallyHidden">
+      <table>
+        <caption>Executions over time</caption>
+        <thead>
+          <tr>
+            <th scope="col">From</th>
             {STATUSES.map((status) => (
-              <td key={status}>{countOf(bucket, status)}</td>
+              <th key={status} scope="col">
+                {STATUS_NAMES[status]}
+              </th>
             ))}
           </tr>
-        ))}
-      </tbody>
-    </table>
+        </thead>
+        <tbody>
+          {buckets.map((bucket) => (
+            <tr key={bucket.from}>
+              <th scope="row">{formatFullTime(bucket.from)}</th>
+              {STATUSES.map((status) => (
+                <td key={status}>{countOf(bucket, status)}</td>
+              ))}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
   );
 }
 

@@ -8,7 +8,7 @@ export function ExecutionEmptyState({ scope }: { scope: Scope }): ReactNode {
   if (scope === null) {
     return (
       <Notice title="Nothing here">
-        <p>Executions of deleted flows, and calls of tools that no server offers, would be listed here.</p>
+        <p>No flow with executions has been deleted.</p>
       </Notice>
     );
   }

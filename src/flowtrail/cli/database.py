@@ -56,6 +56,7 @@ def migrate(*, check: bool = False, sql: bool = False, data_dir: DataDir = None)
 async def _migrate(settings: Settings, *, check: bool, sql: bool) -> int:
     from flowtrail import migrate as migrations
     from flowtrail import storage
+    from flowtrail.revisions import SchemaState
 
     with storage.located(settings) as url:
         state, revision = await migrations.inspect(url)
@@ -64,7 +65,7 @@ async def _migrate(settings: Settings, *, check: bool, sql: bool) -> int:
             return 0
         if check:
             print(f"The database is {state.value} of this release's schema." if revision else "The database is empty.")
-            return 1 if state is migrations.SchemaState.BEHIND else 0
+            return 1 if state is SchemaState.BEHIND else 0
         await migrations.upgrade(url)
         print("The database is at this release's schema.")
         return 0

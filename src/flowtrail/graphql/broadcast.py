@@ -37,8 +37,10 @@ _LOADED_CHANGES = 1000
 """Changes that are kept with their executions for groups that come to them later; the newest batch always is."""
 _WAITING_CHARACTERS = 8 * 1024 * 1024
 """Of messages that wait for one subscriber."""
+_RENDERED_TOGETHER = 20
+"""Changes whose messages each subscriber is sent in a row."""
 _SENT_IN_A_ROW = 100
-"""Subscribers who are sent a message before the event loop may do something else."""
+"""Messages that are sent before the event loop may do something else."""
 
 
 class Renderer:
@@ -123,19 +125,25 @@ class _Group:
             while True:
                 batch = await self._batches.take()
                 loaded = await self._patiently_loaded(batch)
-                for event in loaded.events(self._renderer.chosen):
-                    await self._put(batch.number, await self._renderer.render(event))
+                events = loaded.events(self._renderer.chosen)
+                for start in range(0, len(events), _RENDERED_TOGETHER):
+                    messages = [await self._renderer.render(event) for event in events[start : start + _RENDERED_TOGETHER]]
+                    await self._put(batch.number, messages)
         except (changes.ResyncRequired, TooFarBehind) as reason:
             self._end(reason)
         except Exception as error:
             log.exception("a group of subscribers was given up")
             self._end(error)
 
-    async def _put(self, number: int, message: str) -> None:
-        """Give everyone a message. Who leaves or joins meanwhile does not need it: a joiner reads this batch from the feed."""
-        for position, mailbox in enumerate(tuple(self.mailboxes), 1):
-            mailbox.put(number, message, len(message))
-            if position % _SENT_IN_A_ROW == 0:
+    async def _put(self, number: int, messages: list[str]) -> None:
+        """Give everyone the messages. Who leaves or joins meanwhile does not need them: a joiner reads this batch from the feed."""
+        sent = 0
+        for mailbox in tuple(self.mailboxes):
+            for message in messages:
+                mailbox.put(number, message, len(message))
+            sent += len(messages)
+            if sent >= _SENT_IN_A_ROW:
+                sent = 0
                 await asyncio.sleep(0)
         await asyncio.sleep(0)
 
