@@ -18,6 +18,7 @@ import pytest
 from flowtrail import database_url as urls
 from flowtrail import migrate
 from flowtrail.revisions import SchemaState
+from live import socket
 from support import Postgres, Service
 
 FLOWTRAIL = str(Path(sys.executable).with_name("flowtrail"))
@@ -51,7 +52,7 @@ def refused(done: subprocess.CompletedProcess[str], code: int = 1) -> str:
     "command",
     [
         *("serve", "demo", "proxy", "migrate", "purge", "export-schema", "token create", "token list", "token revoke"),
-        *("flows list", "flows delete", "spool status", "spool retry"),
+        *("flows list", "flows delete", "spool status", "spool retry", "feed reset"),
     ],
 )
 def test_every_command_has_help_with_an_example(run: Run, command: str) -> None:
@@ -151,6 +152,16 @@ async def test_purge(run: Run, database_url: str) -> None:
     assert await left() == 37
     refused(run("purge", "--flow", "orders", "nothing", DATABASE_URL=database_url))
     await connection.close()
+
+
+async def test_feed_reset_asks_every_subscriber_to_query_again(run: Run, service: Service, database_url: str) -> None:
+    answer = await service.execute("{ executions(first: 0) { changeCursor } }")
+    cursor = answer["data"]["executions"]["changeCursor"]
+    done = await asyncio.to_thread(run, "feed", "reset", DATABASE_URL=database_url)
+    assert "anew" in succeeded(done)
+    async with socket(service) as client:
+        await client.subscribe(after=cursor)
+        assert await client.event() == {"__typename": "ResyncRequired", "reason": "DATABASE_REPLACED"}
 
 
 def test_export_schema(run: Run) -> None:

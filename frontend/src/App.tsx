@@ -50,7 +50,7 @@ function Page(): ReactNode {
   const address = useAddress();
   switch (address.page) {
     case "flows":
-      return <FlowList text={address.text} />;
+      return <FlowList text={address.text} after={address.after} />;
     case "usage":
       return (
         <FlowPage {...address}>

@@ -12,7 +12,8 @@ import structlog
 
 from flowtrail import changes, counts, database_url, storage
 from flowtrail.auth import Access
-from flowtrail.changes import Tail, hints
+from flowtrail.changes import Tail
+from flowtrail.changes.hints import Hints
 from flowtrail.database import Database
 from flowtrail.errors import FlowtrailError
 from flowtrail.recording import upkeep
@@ -76,11 +77,8 @@ def _feed(service: Service) -> list[Coroutine[Any, Any, None]]:
     async def connect() -> "asyncpg.Connection[asyncpg.Record]":
         return await asyncpg.connect(dsn, timeout=10, server_settings={"application_name": "flowtrail hints"})
 
-    return [
-        service.tail.run(),
-        hints.keep_listening(service.tail.wake, connect),
-        hints.keep_notifying(service.database, connect),
-    ]
+    hints = Hints(service.database, service.tail.wake, connect)
+    return [service.tail.run(), hints.keep_listening(), hints.keep_sending()]
 
 
 async def _every(seconds: float | None, work: Callable[[], Awaitable[bool]]) -> None:

@@ -47,19 +47,3 @@ async def test_a_token_opens_the_page_and_signing_out_closes_it(
     assert await context.cookies() == []
     await page.reload()
     await expect(token).to_be_visible()
-
-
-async def test_a_page_of_another_origin_can_use_neither_the_cookie_nor_the_socket(
-    page: Page, service: Service, watch: Watch, read_token: str
-) -> None:
-    watch.expected += ["401", "WebSocket"]
-    await page.goto("/")
-    await page.get_by_label("Read token").fill(read_token)
-    await page.keyboard.press("Enter")
-    await expect(page.get_by_role("heading", name="No flows yet")).to_be_visible()
-    cookie = (await page.context.cookies())[0]
-    headers = {"cookie": f"{cookie['name']}={cookie['value']}", "content-type": "application/json"}
-    body = {"query": "{ executions(first: 1) { totalCount } }"}
-    for origin, is_open in ((service.url, True), ("http://evil.example", False), ("null", False)):
-        answer = await service.client.post("/graphql", json=body, headers=headers | {"origin": origin})
-        assert ("errors" not in answer.json()) == is_open

@@ -101,8 +101,8 @@ async def test_numbers_are_exact_where_they_are_shown_and_copied(page: Page, ser
 
 async def test_a_value_that_was_cut_says_so(page: Page, service: Service) -> None:
     await flow(service)
-    cut = {"initialParamsInfo": {"sizeBytes": 5 * 1024 * 1024, "sha256": "0" * 64}}
-    id_ = await record(service, fulfilled(params={"text": "a preview"}, **cut))
+    cut = {"sizeBytes": 5 * 1024 * 1024, "sha256": "0" * 64}
+    id_ = await record(service, fulfilled(params={"text": "a preview"}, initialParamsInfo=cut))
     await page.goto(usage(id_))
     parameters = detail(page).get_by_role("region", name="Initial parameters")
     await expect(parameters).to_contain_text("5.0 MiB")

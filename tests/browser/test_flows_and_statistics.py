@@ -32,6 +32,25 @@ async def test_flows_are_listed_with_how_they_fare(page: Page, service: Service)
     await expect(page).to_have_title("Usage · Ship an order · orders · Flowtrail")
 
 
+async def test_many_flows_come_page_by_page(page: Page, service: Service) -> None:
+    for first in (0, 60):
+        await register(
+            service, *({"toolName": f"tool{number:03}", "name": f"Tool {number:03}"} for number in range(first, first + 60))
+        )
+    await page.goto("/")
+    rows = page.locator("tbody").get_by_role("row")
+    await expect(rows).to_have_count(50)
+    await page.get_by_role("link", name="Next page").click()
+    await expect(rows.first).to_contain_text("Tool 050")
+    await page.get_by_role("link", name="Next page").click()
+    await expect(rows).to_have_count(20)
+    await expect(page.get_by_role("link", name="Next page")).to_have_count(0)
+    await page.reload()
+    await expect(rows.last).to_contain_text("Tool 119")
+    await page.get_by_role("link", name="First page").click()
+    await expect(rows.first).to_contain_text("Tool 000")
+
+
 async def test_executions_of_deleted_flows_stay_within_reach(page: Page, service: Service) -> None:
     await flow(service)
     id_ = await record(service, fulfilled())

@@ -148,6 +148,28 @@ async def test_without_the_socket_the_page_asks_while_something_is_pending(
     assert watch.operations("FlowExecutions") == asked
 
 
+async def test_what_was_read_stays_while_the_service_is_away(page: Page, service: Service, sockets: Sockets, watch: Watch) -> None:
+    watch.expected.append("ERR_FAILED")
+    await page.clock.install()
+    await flow(service)
+    id_ = await record(service, pending())
+    await accept(service, node_started(id_, 0, nodeName="Fetch order", inputData={"id": 17}))
+    await page.goto(usage(id_))
+    await expect(sign(page)).to_have_text("Live")
+    await sockets.cut()
+    await page.route("**/graphql", lambda route: route.abort())
+    await page.clock.run_for(3_000)
+    await expect(page.get_by_text("The list could not be brought up to date")).to_be_visible()
+    await expect(rows(page)).to_have_count(1)
+    await expect(detail(page).get_by_role("region", name="Input")).to_contain_text('"id": 17')
+    await accept(service, finished(id_))
+    await page.unroute("**/graphql")
+    sockets.mend()
+    await page.clock.run_for(15_000)
+    await expect(detail(page).get_by_role("heading", name="Fulfilled")).to_be_visible()
+    await expect(page.get_by_text("The list could not be brought up to date")).to_have_count(0)
+
+
 async def test_what_happened_without_the_socket_is_made_up_for(page: Page, service: Service, sockets: Sockets) -> None:
     await page.clock.install()
     await flow(service)

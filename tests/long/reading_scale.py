@@ -3,7 +3,8 @@
     uv run python tests/long/reading_scale.py --rows 1000000 --seed 1
 
 Loads the rows, then asks for the same documents with a tenth of them and with all, through the service. Prints the median times and
-the tables that were read row by row; exits with 1 when a document takes over four times as long, and over 40 ms longer, with all.
+the tables that are read row by row; exits with 1 when a document takes over four times as long, and over 40 ms longer, with all.
+A filter that no index serves and next to nothing matches ("rare") has to look at every error: that is shown, and not judged.
 """
 
 from __future__ import annotations  # asyncpg's classes are generic for the type checker only
@@ -11,7 +12,6 @@ from __future__ import annotations  # asyncpg's classes are generic for the type
 import argparse
 import asyncio
 import functools
-import random
 import statistics
 import sys
 import tempfile
@@ -29,6 +29,7 @@ from flowtrail.settings import Settings
 from recorder import ask, register
 from support import Service, running_service
 
+LARGE = ("execution", "execution_count")
 TOKEN = "token-of-the-long-run"
 LIST = """edges { cursor node { id status startedAt endedAt durationMs initialParamsPreview errorInfo { nodeName } } }
           pageInfo { hasNextPage hasPreviousPage endCursor }"""
@@ -37,7 +38,8 @@ PARAMETERS = "$first: Int, $after: String, $last: Int, $before: String, $filter:
 BAR = "pageCursors { around { page cursor } last { page cursor } next { page } previous { page } }"
 LOAD = """
 INSERT INTO execution (id, flow_id, server, flow_name, flow_tool_name, status, started_at, ended_at, deadline, timeout_at,
-                       initial_params_preview, is_preview, trace_id, error_kind, error_message, failed_node_id, failed_node_name, start_hash)
+                       initial_params_preview, is_preview, trace_id, error_kind, error_message, failed_node_id, failed_node_name,
+                       start_hash)
 SELECT gen_random_uuid(), flow_id, 'orders', 'Flow', 'tool', status, started_at,
        CASE WHEN status <> 'PENDING' THEN started_at + random() * interval '20 seconds' END,
        CASE WHEN status = 'PENDING' THEN now() + interval '1 day' ELSE started_at + interval '5 minutes' END,
@@ -72,12 +74,11 @@ def of_flow(selection: str) -> str:
 class Scale:
     """A service over a database that is filled step by step, and what its documents took."""
 
-    def __init__(self, service: Service, direct: asyncpg.Connection[asyncpg.Record], rng: random.Random) -> None:
+    def __init__(self, service: Service, direct: asyncpg.Connection[asyncpg.Record], sent: list[tuple[str, Any]]) -> None:
         self.service = service
         self.direct = direct
         self.flows: list[dict[str, Any]] = []
-        self.sent: list[tuple[str, Any]] = []
-        self._rng = rng
+        self._sent = sent
         self._rows = 0
 
     async def load(self, rows: int) -> None:
@@ -99,6 +100,7 @@ class Scale:
             rank,
             *arguments,
         )
+        assert row is not None
         document = of_all(LIST)
         window = {"startedAt": {"from": row["started_at"].isoformat()}}
         return (await ask(self.service, document, last=1, filter=window))["executions"]["edges"][0]["cursor"]  # type: ignore[no-any-return]
@@ -122,14 +124,14 @@ class Scale:
             "all: by trace": (of_all(f"{LIST} totalCount"), {"filter": {"traceId": "c4ca4238a0b923820dcc509a6f75849b"}}),
             "all: one idle flow": (of_all(f"{LIST} totalCount"), {"filter": {"flowId": [idle["id"]]}}),
             "all: two flows": (of_all(f"{LIST} totalCount"), {"filter": {"flowId": [idle["id"], faultless["id"]]}}),
-            "all: unknown kind": (of_all(LIST), {"filter": {"errorKind": ["CANCELLED"]}}),
+            "rare: kind, of all": (of_all(LIST), {"filter": {"errorKind": ["CANCELLED"]}}),
             "flow: first page": (of_flow(LIST), {"id": busy["id"], "first": 50}),
             "flow: deep page": (of_flow(LIST), {"id": busy["id"], "first": 50, "after": deep_of_busy}),
             "flow: back from deep": (of_flow(LIST), {"id": busy["id"], "last": 50, "before": deep_of_busy}),
             "flow: errors": (of_flow(LIST), {"id": busy["id"], "first": 50, **errors}),
             "flow: errors, deep": (of_flow(LIST), {"id": busy["id"], "first": 50, "after": deep_of_busy, **errors}),
             "flow: no errors": (of_flow(LIST), {"id": faultless["id"], "first": 50, **errors}),
-            "flow: unknown kind": (of_flow(LIST), {"id": busy["id"], "filter": {"errorKind": ["CANCELLED"]}}),
+            "rare: kind, of a flow": (of_flow(LIST), {"id": busy["id"], "filter": {"errorKind": ["CANCELLED"]}}),
             "flow: totals, pending": (of_flow("totalCount hasPendingExecutions"), {"id": busy["id"], "first": 0}),
             "flow: total of errors": (of_flow("totalCount"), {"id": busy["id"], "first": 0, **errors}),
             "flow: page bar": (of_flow(f"{LIST} {BAR}"), {"id": busy["id"], "first": 50, "after": deep_of_busy}),
@@ -142,9 +144,9 @@ class Scale:
         taken = {}
         for name, (document, variables) in (await self.documents()).items():
             await ask(self.service, document, **variables)
-            self.sent.clear()
+            self._sent.clear()
             await ask(self.service, document, **variables)
-            sent = list(self.sent)
+            sent = list(self._sent)
             times = []
             for _ in range(9):
                 began = time.perf_counter()
@@ -157,7 +159,7 @@ class Scale:
         return taken
 
     async def scanned(self, query: str, arguments: Any) -> set[str]:
-        """The larger tables that a statement, planned as the service's are, reads from one end to the other."""
+        """The tables of executions and counts that a statement, planned as the service's are, reads from one end to the other."""
         if "execution" not in query or "FROM execution_change WHERE" in query:
             return set()
         await self.direct.execute(f"PREPARE watched AS {query}")
@@ -166,7 +168,7 @@ class Scale:
             rows = await self.direct.fetch(f"EXPLAIN EXECUTE watched{values}")
         finally:
             await self.direct.execute("DEALLOCATE watched")
-        return {line.split(" on ")[1].split()[0] for (line,) in rows if "Seq Scan on execution" in line}
+        return {table for (line,) in rows for table in LARGE if f"Seq Scan on {table} " in line}
 
 
 def literal(value: Any) -> str:
@@ -192,10 +194,10 @@ async def run(rows: int, seed: int) -> bool:
         with embedded.start(Path(folder)) as postgres:
             await migrate.upgrade(database_url.parse(postgres.dsn))
             direct = await asyncpg.connect(postgres.dsn, server_settings={"plan_cache_mode": "force_generic_plan"})
-            settings = Settings(database_url=postgres.dsn, data_dir=Path(folder) / "data", record_token=TOKEN)
+            settings = Settings.load(database_url=postgres.dsn, data_dir=Path(folder) / "data", record_token=TOKEN)
             async with running_service(settings) as service:
-                scale = Scale(service, direct, random.Random(seed))
-                scale.sent = sent
+                await direct.execute("SELECT setseed($1)", 1 / seed)
+                scale = Scale(service, direct, sent)
                 few, many = await at(scale, rows // 10), await at(scale, rows)
             await direct.close()
     return report(few, many, rows)
@@ -215,7 +217,7 @@ def report(few: dict[str, tuple[float, set[str]]], many: dict[str, tuple[float, 
     for name, (after, scanned) in many.items():
         before = few[name][0]
         print(f"{name:28} {before:9.1f} {after:9.1f}  {', '.join(sorted(scanned))}")
-        if after > 4 * before and after > before + 40:
+        if after > 4 * before and after > before + 40 and not name.startswith("rare"):
             steep.append(name)
     print(f"{len(many)} documents, {len(steep)} not flat{': ' + ', '.join(steep) if steep else ''}")
     return not steep

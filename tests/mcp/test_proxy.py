@@ -238,7 +238,7 @@ async def talk(history: History, *lines: bytes) -> list[bytes]:
     for line in lines:
         process.stdin.write(line + b"\n")
         answers.append((await process.stdout.readline()).rstrip(b"\n"))
-    rest, _ = await process.communicate()
+    rest, _ = await process.communicate(b"")
     assert (process.returncode, rest) == (0, b"")
     return answers
 

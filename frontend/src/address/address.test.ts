@@ -30,7 +30,11 @@ const place = fc.record({
   execution: fc.option(fc.uuid()),
 });
 const address: fc.Arbitrary<Address> = fc.oneof(
-  fc.record({ page: fc.constant("flows" as const), text: fc.string() }),
+  fc.record({
+    page: fc.constant("flows" as const),
+    text: fc.string(),
+    after: fc.option(fc.base64String({ minLength: 1 })),
+  }),
   fc.record({ page: fc.constant("usage" as const), server: name, toolName: name, place }),
   fc.record({ page: fc.constant("statistics" as const), server: name, toolName: name, span }),
   fc.record({ page: fc.constant("deleted" as const), place }),

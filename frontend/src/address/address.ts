@@ -7,6 +7,11 @@ export type Status = (typeof STATUSES)[number];
 export const SPANS = { "15m": 15, "1h": 60, "24h": 1440, "7d": 10_080, "30d": 43_200 } as const;
 export type Span = keyof typeof SPANS;
 
+/** The start of a span that ends `now`. */
+export function spanStart(span: Span, now: Date): string {
+  return new Date(now.getTime() - SPANS[span] * 60_000).toISOString();
+}
+
 /** What of a list of executions is wanted. `from` and `to` are RFC 3339 in UTC and go before `span`. */
 export interface UsageFilter {
   status: readonly Status[];
@@ -29,11 +34,14 @@ export interface UsagePlace {
 export const NO_PLACE: UsagePlace = { filter: NO_FILTER, after: null, execution: null };
 
 export type Address =
-  | { page: "flows"; text: string }
+  | { page: "flows"; text: string; after: string | null }
   | { page: "usage"; server: string; toolName: string; place: UsagePlace }
   | { page: "statistics"; server: string; toolName: string; span: Span | null }
   | { page: "deleted"; place: UsagePlace }
   | { page: "unknown" };
+
+/** Where everything begins. */
+export const ALL_FLOWS: Address = { page: "flows", text: "", after: null };
 
 /** Read a path and query string, as of `window.location`. What can't be understood of a query is left out. */
 export function parseAddress(pathname: string, search: string): Address {
@@ -41,7 +49,9 @@ export function parseAddress(pathname: string, search: string): Address {
   const segments = decoded(pathname);
   if (segments === null) return { page: "unknown" };
   const [page, server, toolName, tab, ...rest] = segments;
-  if (page === undefined) return { page: "flows", text: query.get("text") ?? "" };
+  if (page === undefined) {
+    return { page: "flows", text: query.get("text") ?? "", after: query.get("after") || null };
+  }
   if (page === "deleted" && server === undefined) return { page: "deleted", place: parsePlace(query) };
   if (page !== "flows" || !server || !toolName || rest.length > 0) return { page: "unknown" };
   if (tab === undefined) return { page: "usage", server, toolName, place: parsePlace(query) };
@@ -53,7 +63,10 @@ export function parseAddress(pathname: string, search: string): Address {
 export function formatAddress(address: Address): string {
   switch (address.page) {
     case "flows":
-      return withQuery("/", [["text", address.text]]);
+      return withQuery("/", [
+        ["text", address.text],
+        ["after", address.after],
+      ]);
     case "usage":
       return withQuery(flowPath(address), placeQuery(address.place));
     case "statistics":

@@ -1,5 +1,5 @@
 import type { ReactNode } from "react";
-import type { UsagePlace } from "../address/address";
+import { ALL_FLOWS, type UsagePlace } from "../address/address";
 import { Link, useTitle } from "../address/navigation";
 import { UsageTab } from "../usage/UsageTab";
 import styles from "./FlowPage.module.css";
@@ -11,7 +11,7 @@ export function DeletedFlowsPage({ place }: { place: UsagePlace }): ReactNode {
     <main className={styles.page}>
       <div className={`${styles.heading} ${styles.untabbed}`}>
         <nav aria-label="Breadcrumb" className={styles.trail}>
-          <Link to={{ page: "flows", text: "" }}>Flows</Link> / deleted
+          <Link to={ALL_FLOWS}>Flows</Link> / deleted
         </nav>
         <h1 className={styles.name}>Executions of deleted flows</h1>
         <p className={styles.description}>The record of an execution outlives its flow.</p>

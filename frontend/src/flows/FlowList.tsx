@@ -1,7 +1,7 @@
 import { TextInput } from "@mantine/core";
 import { type ReactNode, useCallback, useEffect, useEffectEvent, useMemo, useState } from "react";
 import { useQuery } from "urql";
-import { NO_PLACE } from "../address/address";
+import { ALL_FLOWS, NO_PLACE, spanStart } from "../address/address";
 import { Link, navigate, useTitle } from "../address/navigation";
 import { type FlowSummary, Flows } from "../api/documents";
 import { useFeed } from "../api/useFeed";
@@ -11,9 +11,8 @@ import { Failure } from "../parts/Failure";
 import { LiveSign } from "../parts/LiveSign";
 import { Notice } from "../parts/Notice";
 import { SkeletonRows } from "../parts/SkeletonRows";
+import { useKept } from "../parts/useKept";
 import { WrapInstructions } from "../parts/WrapInstructions";
-import { spanStart } from "../usage/usageFilter";
-import { useKept } from "../usage/useKept";
 import styles from "./FlowList.module.css";
 import { FlowListItem } from "./FlowListItem";
 
@@ -22,9 +21,9 @@ const REFRESH_PAUSE_MS = 2_000;
 const TYPING_MS = 300;
 
 /** All flows with how they fare, live (spec 5.7). */
-export function FlowList({ text }: { text: string }): ReactNode {
+export function FlowList({ text, after }: { text: string; after: string | null }): ReactNode {
   useTitle();
-  const { flows, hasMore, showMore, feed, isPolling, error, refresh } = useFlows(text);
+  const { flows, next, feed, isPolling, error, refresh } = useFlows(text, after);
   return (
     <main className={styles.page}>
       <div className={styles.heading}>
@@ -39,10 +38,11 @@ export function FlowList({ text }: { text: string }): ReactNode {
       ) : (
         <SkeletonRows count={8} height={56} />
       )}
-      {hasMore && (
-        <button type="button" className={styles.more} onClick={showMore}>
-          Show more flows
-        </button>
+      {(after !== null || next !== null) && (
+        <nav className={styles.pages} aria-label="Pages">
+          {after !== null && <Link to={{ page: "flows", text, after: null }}>First page</Link>}
+          {next !== null && <Link to={{ page: "flows", text, after: next }}>Next page</Link>}
+        </nav>
       )}
       <p className={styles.footer}>
         <Link to={{ page: "deleted", place: NO_PLACE }}>Executions of deleted flows</Link>
@@ -56,7 +56,7 @@ function FlowTable({ flows, text }: { flows: FlowSummary[]; text: string }): Rea
     return (
       <Notice title="No flow matches">
         <p>
-          <Link to={{ page: "flows", text: "" }}>Show all flows</Link>
+          <Link to={ALL_FLOWS}>Show all flows</Link>
         </p>
       </Notice>
     );
@@ -97,7 +97,9 @@ function FlowTable({ flows, text }: { flows: FlowSummary[]; text: string }): Rea
 
 function SearchField({ text }: { text: string }): ReactNode {
   const [typed, setTyped] = useState(text);
-  const search = useEffectEvent(() => navigate({ page: "flows", text: typed.trim() }, { replace: true }));
+  const search = useEffectEvent(() => {
+    if (typed.trim() !== text) navigate({ page: "flows", text: typed.trim(), after: null }, { replace: true });
+  });
   useEffect(() => setTyped((before) => (before.trim() === text ? before : text)), [text]);
   // biome-ignore lint/correctness/useExhaustiveDependencies: every letter starts the wait anew
   useEffect(() => {
@@ -117,14 +119,12 @@ function SearchField({ text }: { text: string }): ReactNode {
   );
 }
 
-/** The flows that match, page after page as the reader asks for more, read again when something changed. */
-function useFlows(text: string) {
-  const [more, setMore] = useState<{ text: string; count: number }>({ text, count: 1 });
-  const count = more.text === text ? more.count : 1;
+/** A page of the flows that match, read again when something changed. */
+function useFlows(text: string, after: string | null) {
   const timeRange = useMemo(() => ({ from: spanStart("24h", new Date()) }), []);
   const [{ data, fetching, stale, error }, run] = useQuery({
     query: Flows,
-    variables: { first: Math.min(PAGE_SIZE * count, 100), after: null, filter: text ? { text } : null, timeRange },
+    variables: { first: PAGE_SIZE, after, filter: text ? { text } : null, timeRange },
   });
   const read = useCallback(() => run({ requestPolicy: "network-only" }), [run]);
   const refresh = useRefresh(read, fetching || stale, REFRESH_PAUSE_MS);
@@ -137,11 +137,10 @@ function useFlows(text: string) {
   });
   const isPolling = feed === "down" && data?.executions.hasPendingExecutions === true;
   usePolling(isPolling, refresh);
-  const kept = useKept(data, "flows");
+  const flows = useKept(data?.flows, "flows");
   return {
-    flows: kept?.flows.edges.map(({ node }) => node),
-    hasMore: kept?.flows.pageInfo.hasNextPage === true,
-    showMore: () => setMore({ text, count: count + 1 }),
+    flows: flows?.edges.map(({ node }) => node),
+    next: flows?.pageInfo.hasNextPage ? flows.pageInfo.endCursor : null,
     feed,
     isPolling,
     error,

@@ -1,6 +1,6 @@
 import type { ReactNode } from "react";
 import { useQuery } from "urql";
-import { type Address, NO_PLACE } from "../address/address";
+import { type Address, ALL_FLOWS, NO_PLACE } from "../address/address";
 import { Link, useTitle } from "../address/navigation";
 import { FlowByTool } from "../api/documents";
 import { Failure } from "../parts/Failure";
@@ -28,7 +28,7 @@ export function FlowPage({ page, server, toolName, children }: FlowPageProps): R
           flow deleted.
         </p>
         <p>
-          <Link to={{ page: "flows", text: "" }}>All flows</Link> ·{" "}
+          <Link to={ALL_FLOWS}>All flows</Link> ·{" "}
           <Link to={{ page: "deleted", place: NO_PLACE }}>Executions of deleted flows</Link>
         </p>
       </Notice>
@@ -41,7 +41,7 @@ export function FlowPage({ page, server, toolName, children }: FlowPageProps): R
     <main className={styles.page}>
       <div className={styles.heading}>
         <nav aria-label="Breadcrumb" className={styles.trail}>
-          <Link to={{ page: "flows", text: "" }}>Flows</Link> / {server} / <code>{toolName}</code>
+          <Link to={ALL_FLOWS}>Flows</Link> / {server} / <code>{toolName}</code>
         </nav>
         <h1 className={styles.name}>{flow?.name ?? toolName}</h1>
         <p className={styles.description} title={flow?.description ?? undefined}>

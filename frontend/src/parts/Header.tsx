@@ -1,5 +1,6 @@
 import { ActionIcon, useComputedColorScheme, useMantineColorScheme } from "@mantine/core";
 import type { ReactNode } from "react";
+import { ALL_FLOWS } from "../address/address";
 import { Link } from "../address/navigation";
 import { SignOut } from "../session/SignOut";
 import styles from "./Header.module.css";
@@ -9,7 +10,7 @@ import { MoonIcon, SunIcon } from "./icons";
 export function Header(): ReactNode {
   return (
     <header className={styles.header}>
-      <Link to={{ page: "flows", text: "" }} className={styles.name}>
+      <Link to={ALL_FLOWS} className={styles.name}>
         <img src="/favicon.svg" alt="" width={22} height={22} />
         Flowtrail
       </Link>

@@ -16,7 +16,7 @@ export function Figures({ statistics: { total, byStatus, errorRate } }: { statis
       {STATUSES.map((status) => (
         <div key={status} className={styles.figure}>
           <dt>
-            <StatusCircle status={status} />
+            <StatusCircle status={status} isStill />
             {STATUS_NAMES[status]}
           </dt>
           <dd>{(byStatus.find((counted) => counted.status === status)?.count ?? 0).toLocaleString()}</dd>

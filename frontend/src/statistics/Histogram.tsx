@@ -30,7 +30,7 @@ export function Histogram({ buckets }: { buckets: Buckets }): ReactNode {
       <p className={styles.legend}>
         {STATUSES.map((status) => (
           <span key={status}>
-            <StatusCircle status={status} />
+            <StatusCircle status={status} isStill />
             {STATUS_NAMES[status]}
             {bucket && ` ${countOf(bucket, status).toLocaleString()}`}
           </span>
@@ -153,6 +153,7 @@ function optionsFor(
         stroke,
         grid: { show: false },
         ticks: { show: false },
+        size: 30,
         space: 90,
         values: (_plot, ticks) => ticks.map(tickName(ticks)),
       },

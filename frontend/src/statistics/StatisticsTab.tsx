@@ -1,7 +1,7 @@
 import { NativeSelect } from "@mantine/core";
 import { type ReactNode, useCallback, useMemo } from "react";
 import { useQuery } from "urql";
-import type { Span } from "../address/address";
+import { type Span, spanStart } from "../address/address";
 import { navigate } from "../address/navigation";
 import { FlowStatistics, type Statistics } from "../api/documents";
 import { useFeed } from "../api/useFeed";
@@ -11,8 +11,7 @@ import { Failure } from "../parts/Failure";
 import { LiveSign } from "../parts/LiveSign";
 import { Notice } from "../parts/Notice";
 import { SkeletonRows } from "../parts/SkeletonRows";
-import { spanStart } from "../usage/usageFilter";
-import { useKept } from "../usage/useKept";
+import { useKept } from "../parts/useKept";
 import { Figures } from "./Figures";
 import { Histogram } from "./Histogram";
 import { Percentiles } from "./Percentiles";

@@ -8,6 +8,7 @@ import { Failure } from "../parts/Failure";
 import { ChevronIcon, CloseIcon } from "../parts/icons";
 import { Notice } from "../parts/Notice";
 import { SkeletonRows } from "../parts/SkeletonRows";
+import { useKept } from "../parts/useKept";
 import styles from "./ExecutionDetail.module.css";
 import { ExecutionError } from "./ExecutionError";
 import { ExecutionFacts } from "./ExecutionFacts";
@@ -113,5 +114,5 @@ function useExecution(uuid: string, signals: Signals): ReadExecution {
   const read = useCallback(() => run({ requestPolicy: "network-only" }), [run]);
   const refresh = useRefresh(read, fetching || stale, REFRESH_PAUSE_MS);
   useEffect(() => signals.listen(uuid, refresh), [signals, uuid, refresh]);
-  return { execution: data?.execution, error, refresh };
+  return { execution: useKept(data?.execution, uuid), error, refresh };
 }

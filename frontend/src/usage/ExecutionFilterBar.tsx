@@ -91,7 +91,7 @@ function StatusToggles({
             aria-pressed={isChosen}
             onClick={() => onChange(STATUSES.filter((other) => chosen.includes(other) !== (other === status)))}
           >
-            <StatusCircle status={status} />
+            <StatusCircle status={status} isStill />
             {STATUS_NAMES[status]}
           </button>
         );

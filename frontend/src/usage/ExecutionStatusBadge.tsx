@@ -33,14 +33,14 @@ export function ExecutionStatusBadge({ status, tabIndex = 0 }: ExecutionStatusBa
   );
 }
 
-/** The circle alone, where the words stand beside it. Told apart by its drawing too, not by colour only. */
-export function StatusCircle({ status }: { status: Status | "COMPLETED" }): ReactNode {
+/** The circle alone, where the words stand beside it; told apart by its drawing too. `isStill`: it stands for the status as such. */
+export function StatusCircle({ status, isStill }: { status: Status | "COMPLETED"; isStill?: boolean }): ReactNode {
   return (
     <svg viewBox="0 0 16 16" width={14} height={14} className={styles.circle} data-status={status} aria-hidden="true">
       {status === "PENDING" ? (
         <>
           <circle cx={8} cy={8} r={6.5} className={styles.track} />
-          <path d="M8 1.5A6.5 6.5 0 0 1 14.5 8" className={styles.turning} />
+          <path d="M8 1.5A6.5 6.5 0 0 1 14.5 8" className={isStill ? styles.still : styles.turning} />
         </>
       ) : (
         <>

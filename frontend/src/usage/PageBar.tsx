@@ -4,6 +4,7 @@ import { Link } from "../address/navigation";
 import type { PageCursors, PageLink } from "../api/documents";
 import { ChevronIcon } from "../parts/icons";
 import styles from "./PageBar.module.css";
+import { withGaps } from "./withGaps";
 
 interface PageBarProps {
   cursors: PageCursors;
@@ -64,13 +65,4 @@ function Step({ link, label, addressOf, children }: StepProps): ReactNode {
       {children}
     </Link>
   );
-}
-
-/** The pages in order, each once, with a mark where some are left out. */
-export function withGaps(links: PageLink[]): (PageLink | string)[] {
-  const pages = [...new Map(links.map((link) => [link.page, link])).values()].sort((a, b) => a.page - b.page);
-  return pages.flatMap((link, index) => {
-    const before = pages[index - 1];
-    return before && link.page > before.page + 1 ? [`gap before ${link.page}`, link] : [link];
-  });
 }

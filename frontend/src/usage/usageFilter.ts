@@ -1,15 +1,10 @@
 /** From what the reader chose to what the service is asked for, and back to whether a change belongs to it. */
 
-import { SPANS, type UsageFilter } from "../address/address";
+import type { UsageFilter } from "../address/address";
 import type { ExecutionRow, FlowExecutions } from "../api/documents";
 import type { VariablesOf } from "../api/graphql";
 
 export type ExecutionFilter = NonNullable<VariablesOf<typeof FlowExecutions>["filter"]>;
-
-/** The start of a span that ends now. */
-export function spanStart(span: keyof typeof SPANS, now: Date): string {
-  return new Date(now.getTime() - SPANS[span] * 60_000).toISOString();
-}
 
 /** `since` is the start of the chosen span, settled once, so that the pages of a list are pages of the same list. */
 export function toExecutionFilter(filter: UsageFilter, since: string | null): ExecutionFilter {

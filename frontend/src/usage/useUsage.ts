@@ -2,7 +2,7 @@
 
 import { useCallback, useMemo, useState } from "react";
 import { type CombinedError, useQuery } from "urql";
-import type { UsagePlace } from "../address/address";
+import { spanStart, type UsagePlace } from "../address/address";
 import {
   type ExecutionChange,
   type ExecutionPage,
@@ -14,10 +14,10 @@ import type { FeedState } from "../api/feed";
 import { useFeed } from "../api/useFeed";
 import { usePolling } from "../api/usePolling";
 import { useRefresh } from "../api/useRefresh";
+import { useKept } from "../parts/useKept";
 import { newest } from "./newest";
 import type { Signals } from "./signals";
-import { isWanted, spanStart, toExecutionFilter } from "./usageFilter";
-import { useKept } from "./useKept";
+import { isWanted, toExecutionFilter } from "./usageFilter";
 
 /** A flow by its server and tool; null: the executions whose flow is gone. */
 export type Scope = { server: string; toolName: string } | null;

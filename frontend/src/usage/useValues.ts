@@ -2,6 +2,7 @@ import { useEffect, useRef } from "react";
 import { type CombinedError, useQuery } from "urql";
 import { Values } from "../api/documents";
 import type { ResultOf } from "../api/graphql";
+import { useKept } from "../parts/useKept";
 
 type Node = NonNullable<ResultOf<typeof Values>["node"]>;
 export type ExecutionValues = Extract<Node, { __typename: "Execution" }>;
@@ -22,5 +23,5 @@ export function useValues(id: string, version: string): Read {
     read.current = version;
     run({ requestPolicy: "network-only" });
   }, [version, run]);
-  return { node: data?.node, error, retry: () => run({ requestPolicy: "network-only" }) };
+  return { node: useKept(data?.node, id), error, retry: () => run({ requestPolicy: "network-only" }) };
 }

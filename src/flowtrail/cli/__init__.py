@@ -9,7 +9,7 @@ from importlib.metadata import version
 
 from cyclopts import App, CycloptsError
 
-from flowtrail.cli import access, database, flows, recording, serving
+from flowtrail.cli import access, database, feed, flows, recording, serving
 from flowtrail.errors import BadUserInput, FlowtrailError
 
 app = App(
@@ -22,7 +22,7 @@ app = App(
 )
 for command in (serving.serve, serving.demo, serving.export_schema, database.migrate, database.purge, recording.proxy):
     app.command(command)
-for commands in (flows.app, access.app, recording.spool_app):
+for commands in (flows.app, access.app, recording.spool_app, feed.app):
     app.command(commands)
 
 

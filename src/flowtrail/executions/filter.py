@@ -13,6 +13,9 @@ from flowtrail.timeouts import TIMED_OUT_MESSAGE
 OVERDUE = "(e.status = 'PENDING' AND e.deadline <= now())"
 _RUNNING = "e.status = 'PENDING' AND e.deadline > now()"
 
+_CHOSEN_FLOWS = "unnest($2::uuid[]) AS chosen(id)"
+"""The flows that a filter names: always the first parameter after the scopes."""
+
 FAILED_NODE = f"""LEFT JOIN LATERAL (
     SELECT n.node_id, n.node_name FROM node_execution n
     WHERE {OVERDUE} AND n.execution_id = e.id AND n.status <> 'COMPLETED'
@@ -82,12 +85,20 @@ class Selection:
         branches, _ = self._compiled(1)
         order = f"ORDER BY e.started_at {direction}, e.id {direction} LIMIT {limit}"
         selects = [
-            f"(SELECT e.* FROM execution e {join} WHERE {' AND '.join([*own, *conditions]) or 'true'} {order})"
+            f"SELECT e.* FROM execution e {join} WHERE {' AND '.join([*own, *conditions]) or 'true'} {order}"
             for join, own in branches
         ]
+        if self._merges_flows:
+            # One index scan for each flow: a single one would walk through everybody's rows to find those of an idle flow.
+            selects = [f"SELECT e.* FROM {_CHOSEN_FLOWS} CROSS JOIN LATERAL ({select}) AS e {order}" for select in selects]
         if len(selects) == 1:
-            return selects[0].removeprefix("(").removesuffix(")")
-        return f"SELECT e.* FROM ({' UNION ALL '.join(selects)}) AS e {order}"
+            return selects[0]
+        return f"SELECT e.* FROM (({') UNION ALL ('.join(selects)})) AS e {order}"
+
+    @property
+    def _merges_flows(self) -> bool:
+        """Whether the rows come from several flows' indexes."""
+        return self.scope_column is None and self.filter.flow_ids is not None
 
     def _text_condition(self) -> str:
         pattern = f"${1 + len(self._compiled(1)[1])}"
@@ -106,6 +117,9 @@ class Selection:
 
     def _common_conditions(self, arguments: Arguments) -> list[str]:
         wanted, conditions = self.filter, []
+        if wanted.flow_ids is not None:
+            flow_ids = arguments.add(list(wanted.flow_ids))
+            conditions.append("e.flow_id = chosen.id" if self._merges_flows else f"e.flow_id = ANY({flow_ids}::uuid[])")
         if self.scope_column is not None:
             conditions.append(f"e.{self.scope_column} = scope.id")
         if self.visible_servers is not None:
@@ -114,7 +128,6 @@ class Selection:
             (wanted.started_from, "e.started_at >= {}::timestamptz"),
             (wanted.started_to, "e.started_at < {}::timestamptz"),
             (wanted.is_preview, "e.is_preview = {}::boolean"),
-            (wanted.flow_ids, "e.flow_id = ANY({}::uuid[])"),
             (wanted.servers, "e.server = ANY({}::text[])"),
             (wanted.client_name, "e.client_name = {}::text"),
             (wanted.trace_id, "e.trace_id = {}::text"),

@@ -150,7 +150,8 @@ def _exists(selection: Selection, conditions: list[str]) -> str:
     if not conditions:
         return "false"
     ascending = "ASC" if any(">=" in condition for condition in conditions) else "DESC"
-    return f"EXISTS ({selection.rows(conditions, ascending, '1', TEXT_SCAN_BOUND)})"
+    # Nested, or EXISTS would drop the order, and with it the index that finds the nearest row first.
+    return f"EXISTS (SELECT FROM ({selection.rows(conditions, ascending, '1', TEXT_SCAN_BOUND)}) AS nearest)"
 
 
 def _page(rows: list[asyncpg.Record], request: PageRequest[Position]) -> ExecutionPage:

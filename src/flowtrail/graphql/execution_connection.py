@@ -77,7 +77,7 @@ class ExecutionFilterInput:
             is_preview=self.is_preview,
             error_kinds=tuple(sorted({kind.name for kind in self.error_kind})) if self.error_kind else None,
             failed_node_id=self.failed_node_id,
-            flow_ids=tuple(decode_id_of("Flow", "filter.flowId", id_) for id_ in self.flow_id) if self.flow_id else None,
+            flow_ids=self._flow_ids(),
             flow_deleted=self.flow_deleted,
             servers=tuple(self.server) if self.server else None,
             client_name=self.client_name,
@@ -85,6 +85,11 @@ class ExecutionFilterInput:
             duration_ms_at_least=self.duration_ms_at_least,
             text=self.text or None,
         )
+
+    def _flow_ids(self) -> tuple[uuid.UUID, ...] | None:
+        if not self.flow_id:
+            return None
+        return tuple(sorted({decode_id_of("Flow", "filter.flowId", id_) for id_ in self.flow_id}))
 
 
 _CAMEL = {
@@ -199,7 +204,7 @@ class ExecutionConnection:
         if self.selection.scope_column == "flow_id" and self.scope and wanted.is_counted:
             return [self.scope]
         if self.scope is None and self.selection.visible_servers is None and replace(wanted, flow_ids=None).is_counted:
-            return list(dict.fromkeys(wanted.flow_ids)) if wanted.flow_ids else [counts.ALL_FLOWS]
+            return list(wanted.flow_ids) if wanted.flow_ids else [counts.ALL_FLOWS]
         return None
 
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from flowtrail.graphql.requests import OperationRequest
 
 KEEP_ALIVE_SECONDS = 12.0
+_LAST_WORD_SECONDS = 0.25
+"""Between the last event and the end of a stream that a stopping process ends: graphql-sse hangs when both arrive together."""
 _HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache"),
@@ -68,6 +70,8 @@ class EventStreamResponse(Response):
             for task in work:
                 task.cancel()
             await asyncio.gather(*work, return_exceptions=True)
+        if self._endpoint.stopping.is_set():
+            await asyncio.sleep(_LAST_WORD_SECONDS)
         if not self._full.is_set():
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 

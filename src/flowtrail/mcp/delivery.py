@@ -8,7 +8,7 @@ from typing import Any
 from flowtrail.mcp import documents
 from flowtrail.mcp.events import time_text
 from flowtrail.mcp.spool import Spool
-from flowtrail.mcp.spooled import Event, Refusal
+from flowtrail.mcp.spooled import Event, EventKind, Refusal
 from flowtrail.mcp.transport import BadRequest, Transport, Unreachable
 
 MOST_EVENTS = 1000
@@ -62,7 +62,7 @@ class Delivery:
         refusals = {
             event.sequence: Refusal(str(receipt.get("code") or "REJECTED"), str(receipt.get("reason") or "no reason given"))
             for event, receipt in zip(events, receipts, strict=True)
-            if receipt["outcome"] == "REJECTED"
+            if receipt["outcome"] == "REJECTED" and not _is_known_end(event, receipt)
         }
         if not is_own and any(refusal.code == "FORBIDDEN" for refusal in refusals.values()):
             raise ForeignEvents
@@ -100,4 +100,12 @@ class Delivery:
         self._transport.execute(documents.REPORT_RECORDER, json.dumps({"input": report}))
 
 
+def _is_known_end(event: Event, receipt: dict[str, Any]) -> bool:
+    """Return whether an end that was only guessed, for want of a better, is refused because the true one is known already."""
+    return (
+        receipt.get("code") in ("CONFLICT", "EXECUTION_ENDED") and event.kind is EventKind.FINISHED and _GUESSED_END in event.body
+    )
+
+
+_GUESSED_END = '"kind":"INTERRUPTED"'
 _OUTCOMES = frozenset({"ACCEPTED", "DUPLICATE", "REJECTED"})

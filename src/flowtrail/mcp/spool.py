@@ -8,55 +8,33 @@ may be used from any thread. Any method may raise sqlite3.Error: `store.py` deci
 """
 
 import sqlite3
-import threading
 import zlib
 from collections.abc import Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from flowtrail.mcp.spool_schema import PLACE_BITS, SCHEMA
-from flowtrail.mcp.spooled import DeadLetter, Dropped, Event, EventKind, Refusal, SpoolState
+from flowtrail.mcp.spool_file import DEAD_LETTER_LIMIT, IN_MEMORY, SpoolFile
+from flowtrail.mcp.spool_schema import PLACE_BITS
+from flowtrail.mcp.spooled import Event, EventKind, Refusal
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-IN_MEMORY = ":memory:"
-DEAD_LETTER_LIMIT = 10_000
-"""Dead letters kept in one file, at most; the oldest give way."""
+__all__ = ["DEAD_LETTER_LIMIT", "IN_MEMORY", "Spool"]
 
 _EVENT_OVERHEAD = 64
 _CHUNK = 100
+_UNWRITABLE = ("SQLITE_FULL", "SQLITE_READONLY", "SQLITE_IOERR", "SQLITE_CANTOPEN")
 
 
-class Spool:
+class Spool(SpoolFile):
     """A queue of events in the order that their executions started; `limit` is in bytes of events."""
 
     def __init__(self, path: Path | str, limit: int) -> None:
-        self._path = path
         self._limit = limit
-        self._lock = threading.RLock()
-        self._connection = self._reader = self._connect()
-        try:
-            self._prepare()
-            if path != IN_MEMORY:
-                self._reader = self._connect()
-        except BaseException:
-            self._connection.close()
-            raise
-
-    def _connect(self) -> sqlite3.Connection:
-        return sqlite3.connect(self._path, timeout=0.25, isolation_level=None, check_same_thread=False)
+        self._received = 0
+        """Up to this sequence everything was received, though the disk did not let us remove it."""
+        super().__init__(path)
 
     def _prepare(self) -> None:
-        execute = self._connection.execute
-        execute("PRAGMA auto_vacuum = INCREMENTAL")
-        execute("PRAGMA journal_mode = WAL")
-        execute("PRAGMA synchronous = NORMAL")
-        # Moving the log into the file waits for the disk: the recorder's thread does it, never a tool call.
-        execute("PRAGMA wal_autocheckpoint = 0")
-        execute(f"PRAGMA journal_size_limit = {4 * 1024 * 1024}")
-        self._connection.executescript(SCHEMA)
+        super()._prepare()
         self._learn_positions()
 
     def _learn_positions(self) -> None:
@@ -69,12 +47,9 @@ class Spool:
         self._places: dict[int, int] = {}
         self._bytes = self._count_bytes()
 
-    def close(self) -> None:
-        """Close the file; waits for who is using it."""
-        with self._lock:
-            if self._reader is not self._connection:
-                self._reader.close()
-            self._connection.close()
+    def _count_bytes(self) -> int:
+        (size,) = self._connection.execute(f"SELECT coalesce(sum(length(body) + {_EVENT_OVERHEAD}), 0) FROM event").fetchone()
+        return int(size)
 
     # Writing: from tool calls.
 
@@ -150,7 +125,7 @@ class Spool:
                 if self._bytes <= target:
                     break
                 self._forget(number)
-                self._count_dropped(server, 1, at)
+                self.count_dropped(server, 1, at)
 
     def _forget(self, execution: int) -> None:
         which = (execution << PLACE_BITS, (execution + 1) << PLACE_BITS)
@@ -165,12 +140,14 @@ class Spool:
 
     def batch(self, most_events: int, most_bytes: int) -> list[Event]:
         """Return the next events to send, whole executions as far as they fit; one event at least, if there is any."""
+        self._remove_received()
         events: list[Event] = []
         following: int | None = None
         size = 0
         with self._reading() as reader:
             cursor = reader.execute(
-                "SELECT sequence, kind, at, checksum, body FROM event ORDER BY sequence LIMIT ?", (most_events + 1,)
+                "SELECT sequence, kind, at, checksum, body FROM event WHERE sequence > ? ORDER BY sequence LIMIT ?",
+                (self._received, most_events + 1),
             )
             for sequence, kind, at, checksum, body in cursor:
                 encoded = body.encode(errors="replace")
@@ -188,7 +165,7 @@ class Spool:
 
     def mark_begun(self, events: Sequence[Event]) -> None:
         """Note that sending these executions is tried from now on: they can't give way any more."""
-        with self._writing():
+        with suppress_unwritable(), self._writing():
             self._connection.executemany(
                 f"INSERT OR IGNORE INTO execution SELECT sequence >> {PLACE_BITS}, id, server, at FROM event WHERE sequence = ?",
                 [(event.sequence,) for event in events if event.kind is EventKind.STARTED],
@@ -196,20 +173,68 @@ class Spool:
 
     def settle(self, events: Sequence[Event], refusals: dict[int, Refusal]) -> None:
         """Remove events that were received; those in `refusals` (by sequence) become dead letters."""
-        for start in range(0, len(events), _CHUNK):
-            chunk = events[start : start + _CHUNK]
-            with self._writing():
-                for event in chunk:
-                    if (refusal := refusals.get(event.sequence)) is not None:
-                        self._bury(event.sequence, refusal)
-                self._remove(chunk)
-        if refusals:
+        try:
+            for start in range(0, len(events), _CHUNK):
+                chunk = events[start : start + _CHUNK]
+                with self._writing():
+                    for event in chunk:
+                        if (refusal := refusals.get(event.sequence)) is not None:
+                            self._bury(event.sequence, refusal)
+                    self._remove(chunk)
+            if refusals:
+                self._limit_dead_letters()
+        except sqlite3.OperationalError as error:
+            if not is_unwritable(error):
+                raise
+            self._received = events[-1].sequence
+
+    def _limit_dead_letters(self) -> None:
+        with self._lock:
+            self._connection.execute(
+                "DELETE FROM dead_letter WHERE sequence <= "
+                "(SELECT sequence FROM dead_letter ORDER BY sequence DESC LIMIT 1 OFFSET ?)",
+                (DEAD_LETTER_LIMIT,),
+            )
+
+    def _remove_received(self) -> None:
+        """Remove what an unwritable disk kept us from removing; once all of it is received, begin the file anew."""
+        if not self._received:
+            return
+        try:
             with self._writing():
                 self._connection.execute(
-                    "DELETE FROM dead_letter WHERE sequence <= "
-                    "(SELECT sequence FROM dead_letter ORDER BY sequence DESC LIMIT 1 OFFSET ?)",
-                    (DEAD_LETTER_LIMIT,),
+                    "DELETE FROM execution WHERE number IN "
+                    f"(SELECT sequence >> {PLACE_BITS} FROM event WHERE sequence <= ? AND kind = ?)",
+                    (self._received, int(EventKind.FINISHED)),
                 )
+                self._connection.execute("DELETE FROM event WHERE sequence <= ?", (self._received,))
+            self._received = 0
+            self._bytes = self._count_bytes()
+        except sqlite3.OperationalError as error:
+            if not is_unwritable(error):
+                raise
+            with self._lock:
+                waiting = self._connection.execute("SELECT 1 FROM event WHERE sequence > ?", (self._received,)).fetchone()
+                if waiting is None:
+                    self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """Give the disk back what the file takes; what runs is known to the new one."""
+        numbers = {number for number, _, _ in self.running()}
+        begun = self._connection.execute(
+            "SELECT number, id, server, last_at FROM execution UNION ALL "
+            f"SELECT sequence >> {PLACE_BITS}, id, server, at FROM event WHERE id IS NOT NULL"
+        )
+        running = [row for row in begun.fetchall() if row[0] in numbers]
+        number, places = self._number, self._places
+        try:
+            self._replace()
+        except OSError as error:
+            raise sqlite3.OperationalError(f"the file can't be replaced: {error}") from error
+        self._received = 0
+        self._number, self._places = number, places
+        with self._writing():
+            self._connection.executemany("INSERT OR IGNORE INTO execution VALUES (?, ?, ?, ?)", running)
 
     def _remove(self, events: Sequence[Event]) -> None:
         execute = self._connection.executemany
@@ -260,14 +285,6 @@ class Spool:
             self._bytes = self._count_bytes()
         return count
 
-    def dead_letters(self, most: int = DEAD_LETTER_LIMIT) -> list[DeadLetter]:
-        """Return the dead letters, oldest first."""
-        with self._lock:
-            rows = self._connection.execute(
-                "SELECT id, server, kind, at, body, code, reason FROM dead_letter ORDER BY sequence LIMIT ?", (most,)
-            ).fetchall()
-        return [DeadLetter(id_, server, EventKind(kind), *rest) for id_, server, kind, *rest in rows]
-
     def salvage(self, damaged: Path) -> None:
         """Copy what can be read of a damaged file."""
         with suppress(sqlite3.Error), closing(sqlite3.connect(damaged, isolation_level=None)) as source:
@@ -283,84 +300,17 @@ class Spool:
                     with self._writing():
                         self._connection.execute(f"INSERT OR IGNORE INTO {table} VALUES ({','.join('?' * len(row))})", row)
 
-    # About the file.
 
-    def count_dropped(self, server: str, executions: int, at: int) -> None:
-        """Add to what had to give way."""
-        with self._writing():
-            self._count_dropped(server, executions, at)
+def is_unwritable(error: sqlite3.Error) -> bool:
+    """Return whether `error` says that a disk is full, broken or read-only."""
+    return getattr(error, "sqlite_errorname", "").startswith(_UNWRITABLE)
 
-    def _count_dropped(self, server: str, executions: int, at: int) -> None:
-        self._connection.execute(
-            "INSERT INTO dropped VALUES (?, ?, ?) ON CONFLICT (server) DO UPDATE SET executions = executions + excluded.executions",
-            (server, executions, at),
-        )
 
-    def dropped(self) -> list[Dropped]:
-        """Return what had to give way, by server."""
-        with self._lock:
-            return [
-                Dropped(*row) for row in self._connection.execute("SELECT server, executions, since FROM dropped ORDER BY server")
-            ]
+class suppress_unwritable:  # noqa: N801 (reads as a verb where it is used)
+    """Lets a note go unwritten that the disk does not take."""
 
-    def describe(self, **about: str) -> None:
-        """Note facts about the file, for whoever finds it."""
-        with self._writing():
-            self._connection.executemany("INSERT OR REPLACE INTO about VALUES (?, ?)", list(about.items()))
+    def __enter__(self) -> None:
+        return None
 
-    def about(self) -> dict[str, str]:
-        """Return what `describe` noted."""
-        with self._lock:
-            return dict(self._connection.execute("SELECT name, value FROM about"))
-
-    def state(self) -> SpoolState:
-        """Return what waits here."""
-        with self._lock:
-            executions, events, size, dead = self._connection.execute(
-                "SELECT (SELECT count(*) FROM (SELECT number FROM execution UNION SELECT sequence >> ? FROM event)), "
-                "count(*), coalesce(sum(length(body)), 0), (SELECT count(*) FROM dead_letter) FROM event",
-                (PLACE_BITS,),
-            ).fetchone()
-        return SpoolState(executions, events, size, dead)
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing waits and nothing runs."""
-        with self._lock:
-            return not any(
-                self._connection.execute("SELECT EXISTS (SELECT 1 FROM event), EXISTS (SELECT 1 FROM execution)").fetchone()
-            )
-
-    def tidy(self) -> None:
-        """Move the log into the file and give free pages back to the disk."""
-        if self._path == IN_MEMORY:
-            return
-        with self._reading() as reader:
-            reader.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-        with self._lock:
-            self._connection.execute(f"PRAGMA incremental_vacuum({_CHUNK})").fetchall()
-
-    def _count_bytes(self) -> int:
-        (size,) = self._connection.execute(f"SELECT coalesce(sum(length(body) + {_EVENT_OVERHEAD}), 0) FROM event").fetchone()
-        return int(size)
-
-    @contextmanager
-    def _reading(self) -> "Iterator[sqlite3.Connection]":
-        """The sender's connection. On disk it is one of its own: tool calls keep writing while it reads or waits for the disk."""
-        if self._reader is not self._connection:
-            yield self._reader
-        else:
-            with self._lock:
-                yield self._connection
-
-    @contextmanager
-    def _writing(self) -> "Iterator[None]":
-        with self._lock:
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
-            self._connection.execute("COMMIT")
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        return isinstance(error, sqlite3.OperationalError) and is_unwritable(error)
