@@ -50,6 +50,7 @@ STATEMENTS = (
         CONSTRAINT execution_change_kind_given CHECK (kind <> '')
     )
     """,
+    "CREATE INDEX execution_change_seq_idx ON execution_change (seq)",
     """
     CREATE TABLE execution_count (
         flow_id UUID NOT NULL,

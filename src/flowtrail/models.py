@@ -245,7 +245,7 @@ class ExecutionChange(Base):
     position: Mapped[int | None] = mapped_column(Integer)
     at: Mapped[datetime]
 
-    __table_args__ = (CheckConstraint("kind <> ''", name="kind_given"),)
+    __table_args__ = (CheckConstraint("kind <> ''", name="kind_given"), Index("execution_change_seq_idx", "seq"))
 
 
 class FeedFloor(Base):

@@ -104,7 +104,7 @@ async def check_backlog(service: Service, database: Database, executions: int) -
     await asyncio.gather(*(deliver(service, minutes, each) for minutes in (-10, 0, 10)))
     spent, flow = time.monotonic() - began, await flow_id(service, "backlog")
     found = {status: await count(service, flowId=[flow], status=[status]) for status in ("PENDING", "FULFILLED", "ERROR")}
-    timed_out = await count(service, errorKind=["TIMED_OUT"])
+    timed_out = await count(service, flowId=[flow], errorKind=["TIMED_OUT"])
     await compare(database)
     errors = 3 * len(range(0, each, 10))
     good = not timed_out and found == {"PENDING": 0, "FULFILLED": 3 * each - errors, "ERROR": errors}

@@ -180,3 +180,37 @@ def test_a_full_disk_raises_and_keeps_what_there_is(tmp_path: Path) -> None:
         with pytest.raises(sqlite3.OperationalError):
             call(spool, "lost", size=100_000)
         assert [event.body for event in spool.batch(10, LIMIT)][-1] == '"kept ends"'
+
+
+def test_what_a_disk_does_not_let_us_remove_is_not_sent_again_and_the_file_begins_anew(tmp_path: Path) -> None:
+    with closing(Spool(tmp_path / "0.sqlite3", LIMIT)) as spool:
+        spool.describe(instance="lasting")
+        running = spool.begin("running", "orders", 1, '"starts"')
+        for index in range(5):
+            call(spool, f"call {index}", size=1000)
+        before = (tmp_path / "0.sqlite3-wal").stat().st_size
+        # As on a disk that is full or was mounted read-only: nothing can be written any more.
+        spool._connection.execute("PRAGMA query_only = 1")
+        sent = [event.body for batch in drain(spool, most_events=4) for event in batch]
+        assert len(sent) == len(set(sent)) == 11
+        assert (tmp_path / "0.sqlite3-wal").stat().st_size < before
+        assert spool.about() == {"instance": "lasting"}
+        assert [execution_id for _, execution_id, _ in spool.running()] == ["running"]
+        assert spool.append(running, EventKind.FINISHED, 2, '"ends"')
+        assert [event.body for batch in drain(spool) for event in batch] == ['"ends"']
+        assert spool.is_empty
+
+
+def test_a_disk_that_can_be_written_again_has_what_was_received_removed(tmp_path: Path) -> None:
+    with closing(Spool(tmp_path / "0.sqlite3", LIMIT)) as spool:
+        for index in range(6):
+            call(spool, f"call {index}")
+        spool._connection.execute("PRAGMA query_only = 1")
+        first = spool.batch(4, LIMIT)
+        spool.mark_begun(first)
+        spool.settle(first, {})
+        spool._connection.execute("PRAGMA query_only = 0")
+        rest = [event.body for batch in drain(spool) for event in batch]
+        assert len(rest) == 8
+        assert not {event.body for event in first} & set(rest)
+        assert spool.is_empty

@@ -32,6 +32,7 @@ export function followChanges(flowId: string | null, after: string, follower: Fo
 
 class Feed {
   private client: Client | null = null;
+  private unsubscribe: (() => void) | null = null;
   private retry: ReturnType<typeof setTimeout> | undefined;
   private failures = 0;
 
@@ -75,7 +76,8 @@ class Feed {
       },
     });
     this.client = client;
-    client.subscribe<{ executionChanges: ExecutionChangeEvent }>(
+    // The socket lives as long as this one subscription. Closing it ourselves could be too early for what is still to be sent.
+    this.unsubscribe = client.subscribe<{ executionChanges: ExecutionChangeEvent }>(
       { query: DOCUMENT, variables: { flowId: this.flowId, after: this.cursor } },
       {
         next: ({ data }) => client === this.client && data && this.receive(data.executionChanges),
@@ -116,8 +118,8 @@ class Feed {
   };
 
   private release(): void {
-    const client = this.client;
     this.client = null;
-    void client?.dispose();
+    this.unsubscribe?.();
+    this.unsubscribe = null;
   }
 }

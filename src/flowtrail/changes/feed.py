@@ -80,36 +80,35 @@ async def append(write: Write, changes: Sequence[Change]) -> None:
     )
 
 
+_STATE = f"""
+    (SELECT {POSITION_COLUMNS}, pg_snapshot_xmax(pg_current_snapshot())::text AS present, floor.xid::text AS floor_xid,
+            EXISTS (SELECT FROM unnest($2::text[]::xid8[]) AS unseen(xid)
+                    WHERE unseen.xid <= floor.xid AND pg_visible_in_snapshot(unseen.xid, floor.snapshot)) AS has_gap,
+            (SELECT timeline = {_TIMELINE} AND system_identifier = {_SYSTEM} AND database_oid = {_DATABASE}
+             FROM feed_epoch) AS is_current
+     FROM feed_floor AS floor) AS state"""
+_READ = f"""
+    SELECT state.*, c.seq, c.execution_id, c.flow_id, c.kind, c.position, c.at
+    FROM {_STATE} LEFT JOIN LATERAL (
+        SELECT seq, execution_id, flow_id, kind, position, at FROM execution_change
+        WHERE (xid >= $1::text::xid8 OR xid = ANY($2::text[]::xid8[])) %s
+        LIMIT $3
+    ) AS c ON true ORDER BY c.seq"""
+# The index on seq must not tempt a poll, which would walk all of it to find nothing; within a batch, it is what keeps each piece cheap.
+_READ_UNSEEN = _READ % "ORDER BY seq + 0"
+_READ_BATCH = _READ % "AND pg_visible_in_snapshot(xid, $4::text::pg_snapshot) AND seq > $5 ORDER BY seq"
+
+
 async def read_after(read: Read, position: Position, limit: int = BATCH) -> tuple[list[Entry], Position]:
     """Return the next changes, and the position after them.
 
     From a position at rest (in no batch) that is everything visible now; from inside a batch, the rest of that batch. The position
-    returned is inside a batch as long as there is more of it. Raises ResyncRequired for a position that can't be served,
-    EpochChanged when the epoch must be made anew first.
+    returned is inside a batch as long as there is more of it. Raises ResyncRequired for a position that can't be served, EpochChanged
+    when the epoch must be made anew first.
     """
     seen, batch = position.seen, position.batch
-    rows = await read.fetch(
-        f"""SELECT state.*, c.seq, c.execution_id, c.flow_id, c.kind, c.position, c.at
-            FROM (SELECT {POSITION_COLUMNS}, pg_snapshot_xmax(pg_current_snapshot())::text AS present,
-                         floor.xid::text AS floor_xid,
-                         EXISTS (SELECT FROM unnest($2::text[]::xid8[]) AS unseen(xid)
-                                 WHERE unseen.xid <= floor.xid AND pg_visible_in_snapshot(unseen.xid, floor.snapshot)) AS has_gap,
-                         (SELECT timeline = {_TIMELINE} AND system_identifier = {_SYSTEM} AND database_oid = {_DATABASE}
-                          FROM feed_epoch) AS is_current
-                  FROM feed_floor AS floor) AS state
-            LEFT JOIN LATERAL (
-                SELECT seq, execution_id, flow_id, kind, position, at FROM execution_change
-                WHERE (xid >= $1::text::xid8 OR xid = ANY($2::text[]::xid8[]))
-                      AND ($3::text IS NULL OR (pg_visible_in_snapshot(xid, $3::text::pg_snapshot) AND seq > $4))
-                ORDER BY seq LIMIT $5
-            ) AS c ON true
-            ORDER BY c.seq""",
-        str(seen.xmax),
-        [str(xid) for xid in seen.xip],
-        str(batch) if batch else None,
-        position.seq,
-        limit,
-    )
+    unseen = (str(seen.xmax), [str(xid) for xid in seen.xip], limit)
+    rows = await (read.fetch(_READ_BATCH, *unseen, str(batch), position.seq) if batch else read.fetch(_READ_UNSEEN, *unseen))
     _check(rows[0], position)
     here = Position.of(rows[0])
     ends_at = batch or here.seen

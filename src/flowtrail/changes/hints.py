@@ -1,6 +1,7 @@
 """LISTEN and NOTIFY between the processes of the service: that there may be something new in the feed, never what.
 
-The hint goes out after the commit, from a connection of its own: inside the transaction it would serialise the commits of all recorders.
+The hint goes out after the commit, from a connection of its own: inside the transaction it would serialise the commits of all
+recorders.
 """
 
 import asyncio

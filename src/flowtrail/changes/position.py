@@ -15,7 +15,8 @@ from flowtrail.pagination import decode_base64, encode_base64
 
 POSITION_COLUMNS = """
     pg_current_snapshot()::text AS feed_snapshot,
-    coalesce((SELECT xid FROM execution_change ORDER BY xid DESC LIMIT 1), (SELECT xid FROM feed_floor))::text AS feed_highest,
+    (SELECT coalesce((SELECT c.xid FROM execution_change c WHERE c.xid > floor.xid ORDER BY c.xid DESC LIMIT 1), floor.xid)::text
+     FROM feed_floor AS floor) AS feed_highest,
     (SELECT epoch FROM feed_epoch) AS feed_epoch
 """
 """What a statement selects so that `Position.of` can tell where in the feed its rows were read."""

@@ -105,6 +105,7 @@ class Tail:
                 await self._start_anew()
             except ResyncRequired as resync:
                 self._stop_all(resync.reason)
+                await asyncio.sleep(_PAUSE)
             except FlowtrailError as error:
                 log.warning("the change feed can't be read, will try again", error=str(error))
                 await asyncio.sleep(_PAUSE)

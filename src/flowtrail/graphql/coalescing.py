@@ -1,14 +1,13 @@
 """What uvicorn's WebSockets lack for many subscribers.
 
-The messages of one turn of the event loop leave with one system call, which was half the cost of a burst. And a connection that was closed
-ends, even if its client never reads what was sent before.
+The messages of one turn of the event loop leave with one system call: one for each message was half the cost of a burst. And a
+connection that was closed ends, even if its client never reads what was sent before.
 """
 
 import asyncio
 from typing import Any, cast
 
 from uvicorn.protocols.websockets.auto import AutoWebSocketsProtocol
-
 
 _UNREAD_SECONDS = 10.0
 """How long a closed connection may wait for a client that does not read what was sent before."""
@@ -29,8 +28,9 @@ class _Transport:
 
     def close(self) -> None:
         self._flush()
+        has_unread = self._transport.get_write_buffer_size() > 0
         self._transport.close()
-        if self._transport.get_write_buffer_size():
+        if has_unread:
             self._loop.call_later(_UNREAD_SECONDS, self._transport.abort)
 
     def _flush(self) -> None:

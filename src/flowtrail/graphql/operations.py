@@ -45,8 +45,8 @@ async def begin(
 ) -> AsyncGenerator[str]:
     """Begin any operation and return its encoded responses; raises RequestRefused when it can't be executed.
 
-    The responses of a subscriber who does not keep up end with TooFarBehind, after `when_full` was called. Those of one who waits may
-    be given to `send` instead, as `Broadcast.messages` says.
+    The responses of a subscriber who does not keep up end with TooFarBehind, after `when_full` was called. Those of one who waits
+    may be given to `send` instead, as `Broadcast.messages` says.
     """
     document = document_of(request.query, request.variables)
     if _type_of(document, request) is not OperationType.SUBSCRIPTION:

@@ -205,7 +205,8 @@ class _Connection:
             self._close(Closed(1011, "Internal error"))
 
     def _cut_off(self) -> None:
-        log.info("a subscriber that does not keep up is cut off")
+        if not self._closing.done():
+            log.info("a subscriber that does not keep up is cut off")
         self._close(Closed(TRY_AGAIN, f"More than {MAX_BEHIND} changes behind: subscribe again after the last cursor"))
 
     def _close(self, closed: Closed) -> None:

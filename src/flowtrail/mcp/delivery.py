@@ -101,10 +101,9 @@ class Delivery:
 
 
 def _is_known_end(event: Event, receipt: dict[str, Any]) -> bool:
-    """Return whether an end that was only guessed, for want of a better, is refused because the true one is known already."""
-    return (
-        receipt.get("code") in ("CONFLICT", "EXECUTION_ENDED") and event.kind is EventKind.FINISHED and _GUESSED_END in event.body
-    )
+    """Return whether an end that was only guessed is refused because the true one is known already."""
+    is_guessed = event.kind is EventKind.FINISHED and _GUESSED_END in event.body
+    return is_guessed and receipt.get("code") in ("CONFLICT", "EXECUTION_ENDED")
 
 
 _GUESSED_END = '"kind":"INTERRUPTED"'
