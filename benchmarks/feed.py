@@ -89,7 +89,7 @@ async def measure(dsn: str, count: int) -> None:
 
 
 def show(line: str) -> None:
-    print(line, flush=True)  # noqa: T201
+    print(line, flush=True)
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ It prints a line when all have connected. Then it reads commands, one a line, an
 
     time         from now on, note the latency of every message: from its change's `at` to its arrival
     expect N     when every subscriber has had N messages more than at the last `expect`: when the last one came (seconds since the
-                 epoch), and the latencies (ms)
+                 epoch), and the latencies (ms) of each change, by its `at`
     stall        nobody reads any more
     closed       stop stalling; when all have been closed by the service: their messages and close codes
 """
@@ -21,7 +21,7 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 import uvloop
 
@@ -37,10 +37,10 @@ class Subscriber(asyncio.Protocol):
     """One socket with one subscription."""
 
     is_timing = False
+    latencies: ClassVar[dict[str, list[float]]] = {}
 
     def __init__(self, payload: Any, on_messages: Callable[[int], None]) -> None:
         self.received = 0
-        self.latencies: list[float] = []
         self.close_code: int | None = None
         self.closed = asyncio.get_running_loop().create_future()
         self.subscribed = asyncio.get_running_loop().create_future()
@@ -100,7 +100,8 @@ class Subscriber(asyncio.Protocol):
         if data.startswith(_NEXT, begin):
             self.received += 1
             if self.is_timing and (match := _AT.search(data, begin, end)):
-                self.latencies.append((time.time() - datetime.fromisoformat(match[1].decode()).timestamp()) * 1000)
+                at = match[1].decode()
+                self.latencies.setdefault(at, []).append((time.time() - datetime.fromisoformat(at).timestamp()) * 1000)
         elif opcode == _PING:
             self._write(10, data[begin:end])
         elif opcode == _CLOSE:
@@ -110,7 +111,7 @@ class Subscriber(asyncio.Protocol):
             self._send({"id": "1", "type": "subscribe", "payload": self._payload})
             self.subscribed.set_result(None)
         else:
-            print(data[begin:end].decode(), file=sys.stderr)  # noqa: T201
+            print(data[begin:end].decode(), file=sys.stderr)
             os._exit(1)  # an exception would end this socket only
 
     def _send(self, message: Any) -> None:
@@ -149,9 +150,8 @@ class Crowd:
         if self._missing > 0:
             await self._complete.wait()
         at = time.time()
-        latencies = [latency for subscriber in self.subscribers for latency in subscriber.latencies]
-        for subscriber in self.subscribers:
-            subscriber.latencies.clear()
+        latencies = Subscriber.latencies.copy()
+        Subscriber.latencies.clear()
         return {"at": at, "latencies": latencies}
 
     def _count(self, received: int) -> None:

@@ -79,7 +79,7 @@ async def test_page_bars_agree_with_brute_force_at_random_ranks_while_rows_arriv
     spans = (1, 60, 3600, 86_400, 40 * 86_400)
     overdue: set[str] = set()
     await history.add(*[rng.choice(spans) * rng.uniform(-1, 1) for _ in range(150)])
-    for _ in range(12):
+    for _ in range(8):
         await history.add(*[rng.choice(spans) * rng.uniform(-1, 1) for _ in range(5)])
         await history.end(*rng.sample(sorted(history.pending - overdue), 4))
         await history.purge(*rng.sample(history.newest_first, 2))

@@ -94,7 +94,7 @@ JSON_VALUES = st.recursive(
 )
 
 
-@examples(40)
+@examples(25)
 @given(JSON_VALUES)
 async def test_any_json_value_comes_back_as_it_went_in(service: Service, value: Any) -> None:
     id_ = str(uuid7())

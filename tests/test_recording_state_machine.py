@@ -181,7 +181,7 @@ async def told(service: Service, batches: list[list[Event]]) -> list[str]:
     return [receipt["code"] or receipt["outcome"] for receipt in receipts]
 
 
-@examples(40)
+@examples(30)
 @given(reported=st.lists(steps(), max_size=14), begin=st.integers(0, 3), cuts=st.lists(st.integers(0, 20), max_size=5))
 async def test_receipts_and_end_state_are_those_of_the_model(
     service: Service, reported: list[Step], begin: int, cuts: list[int]
@@ -199,7 +199,7 @@ async def test_receipts_and_end_state_are_those_of_the_model(
     assert {second for first, second in zip(expected, again, strict=True) if first == "ACCEPTED"} <= {"DUPLICATE"}
 
 
-@examples(12)
+@examples(8)
 @given(
     reported=st.lists(st.tuples(st.integers(0, 2), steps()), max_size=20),
     cuts=st.lists(st.integers(0, 30), max_size=6),

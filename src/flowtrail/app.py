@@ -16,7 +16,6 @@ from starlette.websockets import WebSocket
 from flowtrail import pages, service, session
 from flowtrail.errors import FlowtrailError
 from flowtrail.graphql import http, websocket
-from flowtrail.graphql.coalescing import CoalescingProtocol
 from flowtrail.graphql.endpoint import Endpoint
 from flowtrail.settings import Settings
 

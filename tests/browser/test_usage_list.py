@@ -1,9 +1,10 @@
 """The left column: rows, pages, filters, the address, the keyboard (spec 5.1 to 5.3, 5.8)."""
 
+import asyncio
 import re
 from datetime import timedelta
 
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Locator, Page, Route, expect
 
 from browser.sample import USAGE, failed, flow, fulfilled, many, pending, record, usage
 from recorder import accept, finished, id_of, now, started
@@ -158,24 +159,24 @@ async def test_the_keyboard_is_enough(page: Page, service: Service) -> None:
 async def test_the_right_detail_wins_when_clicks_follow_quickly(page: Page, service: Service) -> None:
     await flow(service)
     first, second = await record(service, fulfilled()), await record(service, failed())
-    held = False
+    clicked, answered = asyncio.Event(), asyncio.Event()
 
-    async def hold(route, request) -> None:  # type: ignore[no-untyped-def]
-        nonlocal held
-        if first in (request.post_data or "") and not held:
-            held = True
-            answer = await route.fetch()
-            await expect(page.get_by_label("Error", exact=True)).to_be_visible()
-            await route.fulfill(response=answer)
-        else:
+    async def answer_late(route: Route) -> None:
+        if first not in (route.request.post_data or ""):
             await route.continue_()
+            return
+        await clicked.wait()
+        await route.continue_()
+        answered.set()
 
-    await page.route("**/graphql", hold)
+    await page.route("**/graphql", answer_late)
     await page.goto(USAGE)
     await rows(page).nth(1).get_by_role("link").click()
     await rows(page).nth(0).get_by_role("link").click()
     detail = page.get_by_role("region", name="Execution", exact=True)
     await expect(detail.get_by_text(second)).to_be_visible()
+    clicked.set()
+    await answered.wait()
     await expect(detail.get_by_text(first)).to_have_count(0)
-    assert held
-    assert page.url.endswith(usage(second))
+    await expect(detail.get_by_text(second)).to_be_visible()
+    await expect(page).to_have_url(f"{service.url}{usage(second)}")

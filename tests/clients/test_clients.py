@@ -212,7 +212,9 @@ async def change_cursor(service: Service) -> str:
 
 @pytest.mark.parametrize("end", ENDS, ids=ENDS.get)
 @pytest.mark.parametrize("name", SCRIPTS)
-async def test_a_client_for_node_misses_nothing(name: str, end: signal.Signals, scripts: Path, subject: Subject, service: Service) -> None:
+async def test_a_client_for_node_misses_nothing(
+    name: str, end: signal.Signals, scripts: Path, subject: Subject, service: Service
+) -> None:
     await record(service, 1)
     async with node_client(scripts / f"{name}.mjs", subject.url, await change_cursor(service)) as seen:
         if name == "urql":

@@ -35,7 +35,7 @@ from flowtrail import database_url, embedded, migrate
 from flowtrail.database import Database
 from flowtrail.errors import FlowtrailError
 from flowtrail.recording import _record as record_in
-from flowtrail.recording.events import Finished, Started, payload_of
+from flowtrail.recording.events import Event, Finished, Started, payload_of
 from flowtrail.settings import Settings
 
 TOKEN = "token-of-the-chaos-run"
@@ -222,10 +222,10 @@ async def slow_recorder(dsn: str, seed: int, acknowledged: set[Step], until: flo
 
 async def _one_slow(database: Database, choose: random.Random, acknowledged: set[Step]) -> None:
     execution_id, at = uuid.UUID(int=choose.getrandbits(128), version=4), datetime.now(UTC)
-    nothing: list[None] = [None] * 8
+    nothing: list[Any] = [None] * 8
     params = payload_of("initialParams", {}, None)
-    start = Started(execution_id, "chaos", "slow", at, params, "", True, False, *nothing)  # type: ignore[arg-type]
-    events = [start, Finished(execution_id, "FULFILLED", at + timedelta(seconds=1), None, None)]
+    start = Started(execution_id, "chaos", "slow", at, params, "", True, False, *nothing)
+    events: list[Event] = [start, Finished(execution_id, "FULFILLED", at + timedelta(seconds=1), None, None)]
     with suppress(ZeroDivisionError):
         async with database.write() as write:
             await record_in(write, events, at, None)

@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 import pytest
+from anyio.abc import SocketAttribute, SocketStream
 from fastmcp import Client, FastMCP
 from fastmcp.client.elicitation import ElicitResult
 from fastmcp.client.transports import StdioTransport
@@ -156,15 +157,14 @@ async def test_no_planted_secret_is_on_disk_or_in_the_history(history: History, 
         assert secret.encode() not in kept
 
 
-async def test_a_tool_is_as_fast_and_right_with_a_service_that_never_answers(tmp_path: Path) -> None:
-    async def never(reader: Any, writer: Any) -> None:
-        await anyio.sleep_forever()
+async def test_a_tool_answers_as_ever_with_a_service_that_never_does(tmp_path: Path) -> None:
+    async def never(stream: SocketStream) -> None:
+        async with stream:
+            await anyio.sleep_forever()
 
     async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener, anyio.create_task_group() as tasks:
-        tasks.start_soon(listener.serve, lambda stream: anyio.sleep_forever())
-        port = listener.extra(  # noqa: S610 (anyio's, not Django's)
-            anyio.abc.SocketAttribute.local_port
-        )
+        tasks.start_soon(listener.serve, never)
+        port = listener.extra(SocketAttribute.local_port)  # noqa: S610 (anyio's, not Django's)
         mcp = FastMCP("patient", middleware=[ExecutionTracking(url=f"http://127.0.0.1:{port}/", spool_dir=tmp_path)])
         mcp.tool(lambda: "ok", name="quick")
         async with Client(mcp) as client:

@@ -118,19 +118,27 @@ function countOf(bucket: Buckets[number], status: (typeof STATUSES)[number]): nu
   return bucket.byStatus.find((counted) => counted.status === status)?.count ?? 0;
 }
 
-/** Times in seconds, and of each status the height its bars reach to; the highest first, for lower ones are drawn over it. */
+/** The edges of the bars in seconds. The first and last bucket are cut to the range, their bars are drawn as wide as the others. */
+function barsOf(buckets: Buckets): { from: number; to: number }[] {
+  const spans = buckets.map(({ from, to }) => ({ from: Date.parse(from) / 1000, to: Date.parse(to) / 1000 }));
+  const width = Math.max(...spans.map(({ from, to }) => to - from));
+  return spans.map(({ from, to }, index) =>
+    index === 0 && spans.length > 1 ? { from: to - width, to } : { from, to: from + width },
+  );
+}
+
+/** The middles of the bars, and of each status the height its bars reach to; the highest first, for lower ones are drawn over it. */
 function stacked(buckets: Buckets): uPlot.AlignedData {
-  const times = buckets.map(({ from, to }) => (Date.parse(from) + Date.parse(to)) / 2000);
+  const times = barsOf(buckets).map(({ from, to }) => (from + to) / 2);
   const heights = STACK.map((_, index) =>
     buckets.map((bucket) => STACK.slice(0, index + 1).reduce((sum, status) => sum + countOf(bucket, status), 0)),
   );
   return [times, ...heights.reverse()];
 }
 
-/** From the start of the first bar to the end of the last, in seconds. */
 function rangeOf(buckets: Buckets): uPlot.Range.MinMax {
-  const seconds = (time: string | undefined): number | null => (time === undefined ? null : Date.parse(time) / 1000);
-  return [seconds(buckets[0]?.from), seconds(buckets.at(-1)?.to)];
+  const bars = barsOf(buckets);
+  return [bars[0]?.from ?? null, bars.at(-1)?.to ?? null];
 }
 
 function optionsFor(

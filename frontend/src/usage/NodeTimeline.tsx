@@ -54,7 +54,10 @@ const Bars = memo(function Bars({
                 <span
                   className={styles.bar}
                   data-status={status}
-                  style={{ left: `${(start / length) * 100}%`, width: `${(Math.max(end - start, 0) / length) * 100}%` }}
+                  style={{
+                    left: `min(${(start / length) * 100}%, 100% - 3px)`,
+                    width: `${(Math.max(end - start, 0) / length) * 100}%`,
+                  }}
                 />
               </span>
             </button>

@@ -94,7 +94,7 @@ _READ = f"""
         WHERE (xid >= $1::text::xid8 OR xid = ANY($2::text[]::xid8[])) %s
         LIMIT $3
     ) AS c ON true ORDER BY c.seq"""
-# The index on seq must not tempt a poll, which would walk all of it to find nothing; within a batch, it is what keeps each piece cheap.
+# The index on seq must not tempt a poll, which would walk all of it to find nothing; within a batch it keeps each piece cheap.
 _READ_UNSEEN = _READ % "ORDER BY seq + 0"
 _READ_BATCH = _READ % "AND pg_visible_in_snapshot(xid, $4::text::pg_snapshot) AND seq > $5 ORDER BY seq"
 
@@ -103,8 +103,8 @@ async def read_after(read: Read, position: Position, limit: int = BATCH) -> tupl
     """Return the next changes, and the position after them.
 
     From a position at rest (in no batch) that is everything visible now; from inside a batch, the rest of that batch. The position
-    returned is inside a batch as long as there is more of it. Raises ResyncRequired for a position that can't be served, EpochChanged
-    when the epoch must be made anew first.
+    returned is inside a batch as long as there is more of it. Raises ResyncRequired for a position that can't be served,
+    EpochChanged when the epoch must be made anew first.
     """
     seen, batch = position.seen, position.batch
     unseen = (str(seen.xmax), [str(xid) for xid in seen.xip], limit)
