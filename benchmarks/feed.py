@@ -1,6 +1,6 @@
 """What a change feed of a million changes costs: an empty poll, catching up from its start, pruning.
 
-    uv run benchmarks/feed.py                    a million changes, ten in each transaction, on an embedded PostgreSQL made for the run
+    uv run benchmarks/feed.py                    a million changes, ten in each transaction, on an embedded PostgreSQL of its own
     uv run benchmarks/feed.py --changes 100000
 
 Times are those of the service's own statements, on its own pools; the table is not analysed before, as on a busy first day.
@@ -14,6 +14,7 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import TypeVar
 
 import asyncpg
 
@@ -23,6 +24,7 @@ from flowtrail.changes.feed import position_now
 from flowtrail.database import Database
 from flowtrail.settings import Settings
 
+T = TypeVar("T")
 IN_TRANSACTION = 10
 LOAD = f"""
 DO $$ BEGIN
@@ -42,7 +44,7 @@ async def load(dsn: str, count: int) -> None:
     await connection.close()
 
 
-async def timed(work: Callable[[], Awaitable[int]]) -> tuple[int, float]:
+async def timed(work: Callable[[], Awaitable[T]]) -> tuple[T, float]:
     """Return what `work` returns, and its seconds."""
     start = time.perf_counter()
     return await work(), time.perf_counter() - start
@@ -81,9 +83,8 @@ async def measure(dsn: str, count: int) -> None:
     times = []
     while (done := await timed(prune))[0]:
         times.append(done[1])
-    show(
-        f"pruning everything: {sum(times):.1f} s in {len(times)} transactions, p50 {statistics.median(times):.2f} s, at most {max(times):.2f} s"
-    )
+    each = f"p50 {statistics.median(times):.2f} s, at most {max(times):.2f} s"
+    show(f"pruning everything: {sum(times):.1f} s in {len(times)} transactions, {each}")
     show(f"empty poll after it: {await polls()}")
     await database.close()
 

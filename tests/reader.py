@@ -85,10 +85,21 @@ async def execution(service: Service, execution_id: uuid.UUID | str) -> dict[str
 
 async def pass_deadline(database: Database, *execution_ids: uuid.UUID | str) -> None:
     """Let the deadlines of pending executions lie in the past, by the database's clock."""
+    await _set_deadlines(database, execution_ids, "-1 second")
+
+
+async def hold_deadlines(database: Database, *execution_ids: uuid.UUID | str) -> None:
+    """Let pending executions stay so for as long as the test runs."""
+    await _set_deadlines(database, execution_ids, "1 day")
+
+
+async def _set_deadlines(database: Database, execution_ids: Iterable[uuid.UUID | str], distance: str) -> None:
     async with database.write() as write:
         await write.execute(
-            "UPDATE execution SET deadline = clock_timestamp() - interval '1 second' WHERE id = ANY($1::uuid[])",
+            """UPDATE execution SET deadline = clock_timestamp() + $2::text::interval
+               WHERE id = ANY($1::uuid[]) AND status = 'PENDING'""",
             [uuid.UUID(str(id_)) for id_ in execution_ids],
+            distance,
         )
 
 

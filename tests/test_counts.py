@@ -12,7 +12,7 @@ from uuid_utils.compat import uuid7
 from flowtrail import counts
 from flowtrail.database import Database
 from properties import fresh_server
-from reader import count, pass_deadline, purge
+from reader import all_ids, count, hold_deadlines, pass_deadline, purge
 from recorder import Event, accept, ask, finished, now, register, send, started
 from support import Service
 
@@ -81,6 +81,7 @@ async def test_counts_equal_the_rows_at_every_read_under_eight_writers(start_ser
 async def test_counts_are_the_same_before_and_after_they_are_folded(start_service: StartService, database: Database) -> None:
     service = await start_service(fold_interval=None)
     await write_at_random(service, fresh_server(), random.Random(3), 10)
+    await hold_deadlines(database, *await all_ids(service, first=100))
     unfolded = [await count(service, status=[status], isPreview=preview) for status in STATUSES for preview in (True, False)]
     async with database.write() as write:
         assert await counts.fold(write) > 0

@@ -15,7 +15,7 @@ from uuid_utils.compat import uuid7
 
 from flowtrail.database import Database
 from properties import examples, fresh_server
-from reader import all_ids, count, ids_of, page, purge
+from reader import all_ids, count, hold_deadlines, ids_of, page, purge
 from recorder import Event, accept, ask, finished, started
 from support import Service
 
@@ -50,6 +50,7 @@ class History:
         events = [started(id_, server=self.server, at=self.started_at[id_]) for id_ in ids]
         for begin in range(0, len(events), 1000):
             await accept(self._service, *events[begin : begin + 1000])
+        await hold_deadlines(self._database, *ids)
         return ids
 
     async def end(self, *ids: str) -> None:

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,7 +13,7 @@ from uuid_utils.compat import uuid7
 
 from flowtrail.database import Database
 from properties import examples
-from reader import all_ids, count, pass_deadline
+from reader import all_ids, count, hold_deadlines, pass_deadline
 from recorder import Event, accept, error_of, finished, node_finished, node_started, register, send, started
 from support import Service
 from test_counts import ask_to_delete
@@ -21,7 +21,6 @@ from test_counts import ask_to_delete
 BASE = datetime(2026, 5, 17, 12, tzinfo=UTC)
 CITIES = ("Oslo", "Århus", "100%_sure\\", "nil\0nil")
 KINDS = ("TOOL_ERROR", "EXCEPTION", "CANCELLED")
-GRACE = timedelta(seconds=30)
 TIMED_OUT_MESSAGE = "The timeout of the flow passed before the execution ended."
 StartService = Callable[..., Any]
 
@@ -54,11 +53,16 @@ class Row:
         return [text.lower() for text in (self.preview, self.message, self.flow_name, node_name) if text]
 
 
-@dataclass
+@dataclass(repr=False)
 class Collection:
+    """What there is to read. Says little of itself: hypothesis prints it with what failed."""
+
     service: Service
-    rows: list[Row] = field(repr=False)
+    rows: list[Row]
     flow_ids: list[str]
+
+    def __repr__(self) -> str:
+        return f"{len(self.rows)} executions"
 
     def matching(self, filter_: dict[str, Any]) -> list[str]:
         """Go through all rows by hand, newest first."""
@@ -113,11 +117,8 @@ async def collection(start_service: StartService, database: Database) -> Collect
         )
         events += life(row, city, rng)
         rows.append(row)
-    sent_at = BASE + timedelta(minutes=60)
-    await accept(service, *events, sent_at=sent_at)
-    for row in rows:
-        if row.is_overdue:
-            row.duration_ms = max(timedelta(minutes=5), sent_at + GRACE - row.started_at) / timedelta(milliseconds=1)
+    await accept(service, *events, sent_at=BASE)
+    await hold_deadlines(database, *(row.id for row in rows))
     await pass_deadline(database, *(row.id for row in rows if row.is_overdue))
     await ask_to_delete(service, flow_ids["depot", "pack"])
     rows.sort(key=lambda row: (row.started_at, row.id), reverse=True)
@@ -141,7 +142,7 @@ def life(row: Row, city: str, rng: random.Random) -> list[Event]:
     fate, span = rng.choice(("PENDING", "overdue", "FULFILLED", "ERROR")), rng.choice((0, 1, 1500, 90_000))
     if fate == "overdue":
         row.is_overdue = True
-        row.status, row.kind, row.message, row.duration_ms = "ERROR", "TIMED_OUT", TIMED_OUT_MESSAGE, None
+        row.status, row.kind, row.message, row.duration_ms = "ERROR", "TIMED_OUT", TIMED_OUT_MESSAGE, 300_000
     elif fate != "PENDING":
         row.status, row.duration_ms = fate, span
         row.kind = rng.choice(KINDS) if fate == "ERROR" else None

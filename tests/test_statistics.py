@@ -15,7 +15,7 @@ from uuid_utils.compat import uuid7
 
 from flowtrail.database import Database
 from properties import examples, fresh_server
-from reader import pass_deadline
+from reader import hold_deadlines, pass_deadline
 from recorder import Event, accept, ask, error_of, finished, node_finished, node_started, register, started
 from support import Service
 
@@ -52,15 +52,14 @@ async def record(service: Service, database: Database, server: str, wanted: list
         if minutes % 2:
             events.append(node_finished(id_, 0, at=at, status="ERROR"))
         kind = "TIMED_OUT" if fate == "overdue" else fate if fate in FATES[3:] else None
-        if fate not in ("PENDING", "overdue"):
+        if fate == "overdue":
+            end = 300_000.0
+        elif fate != "PENDING":
             end = float(duration)
             events.append(finished(id_, at=at + timedelta(milliseconds=duration), error=kind))
         rows.append({"id": id_, "at": at, "status": "ERROR" if kind else fate, "kind": kind, "duration": end})
-    sent_at = BASE + timedelta(days=100)
-    await accept(service, *events, sent_at=sent_at)
-    for row in rows:
-        if row["kind"] == "TIMED_OUT":
-            row["duration"] = (sent_at + timedelta(seconds=30) - row["at"]) / timedelta(milliseconds=1)
+    await accept(service, *events, sent_at=BASE)
+    await hold_deadlines(database, *(row["id"] for row in rows))
     await pass_deadline(database, *(row["id"] for row in rows if row["kind"] == "TIMED_OUT"))
     return rows
 

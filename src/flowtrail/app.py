@@ -16,6 +16,7 @@ from starlette.websockets import WebSocket
 from flowtrail import pages, service, session
 from flowtrail.errors import FlowtrailError
 from flowtrail.graphql import http, websocket
+from flowtrail.graphql.coalescing import CoalescingProtocol
 from flowtrail.graphql.endpoint import Endpoint
 from flowtrail.settings import Settings
 
@@ -23,6 +24,7 @@ from flowtrail.settings import Settings
 class SocketOptions(TypedDict):
     """uvicorn's settings for WebSockets: sizes in bytes, times in seconds."""
 
+    ws: type[asyncio.Protocol]
     ws_per_message_deflate: bool
     ws_max_size: int
     ws_ping_interval: float
@@ -30,6 +32,7 @@ class SocketOptions(TypedDict):
 
 
 SOCKETS = SocketOptions(
+    ws=CoalescingProtocol,
     # Compression would cost each subscriber a copy of every message, and a window of memory.
     ws_per_message_deflate=False,
     ws_max_size=2 * 1024 * 1024,

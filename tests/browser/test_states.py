@@ -52,7 +52,7 @@ async def test_an_error_says_why_and_can_be_retried(page: Page, service: Service
     id_ = await record(service, fulfilled())
     await page.route("**/graphql", lambda route: route.abort())
     await page.goto(usage(id_))
-    alert = page.get_by_role("alert")
+    alert = page.get_by_role("alert").filter(has_text="The flow could not be read")
     await expect(alert).to_contain_text("The service can't be reached.")
     await page.unroute("**/graphql")
     await alert.get_by_role("button", name="Retry").click()

@@ -1,4 +1,5 @@
-"""Clients that others wrote, through a restart of the service: each resumes after the last change it saw, and has seen every one once (spec 3.3)."""
+"""Clients that others wrote, through a restart of the service: each resumes after the last change it saw, and has seen every one
+once (spec 3.3)."""
 
 import asyncio
 import json
