@@ -44,10 +44,10 @@ def service_serves(binaries: Path, data_dir: Path) -> None:
         try:
             assert process.stdout is not None
             url = process.stdout.readline().split()[1]
-            body = json.dumps({"query": "{ executions { totalCount } }"}).encode()
+            body = json.dumps({"query": "{ executions { edges { cursor } } }"}).encode()
             request = urllib.request.Request(url, body, {"content-type": "application/json"})  # noqa: S310 (our own URL)
             with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310
-                assert json.load(response) == {"data": {"executions": {"totalCount": 0}}}
+                assert json.load(response) == {"data": {"executions": {"edges": []}}}
         finally:
             process.send_signal(signal.SIGTERM)
         assert process.wait() == 0

@@ -52,5 +52,6 @@ export default defineConfig(({ mode }) => ({
       "/session": { target: SERVICE },
     },
   },
-  test: { include: ["src/**/*.test.ts", "src/**/*.test.tsx"] },
+  // Property tests take as long as the machine lets them.
+  test: { include: ["src/**/*.test.ts", "src/**/*.test.tsx"], testTimeout: 60_000 },
 }));

@@ -141,7 +141,10 @@ async def running_service(settings: Settings) -> AsyncIterator[Service]:
     app = create_app(settings)
     config = uvicorn.Config(app, log_config=None, lifespan="on", timeout_graceful_shutdown=5, **SOCKETS)
     server = _Server(config)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    # Not create_server: asyncio turns delayed small packets off only for sockets that say that they speak TCP.
+    with socket.socket(proto=socket.IPPROTO_TCP) as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(2048)
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         try:

@@ -191,10 +191,10 @@ def serving(*arguments: str, **environment: str) -> Iterator[str]:
 
 def ask(url: str, token: str | None = None) -> httpx2.Response:
     headers = {"authorization": f"Bearer {token}"} if token else {}
-    return httpx2.post(url, json={"query": "{ flows { totalCount } }"}, headers=headers, timeout=60)
+    return httpx2.post(url, json={"query": "{ flows { edges { cursor } } }"}, headers=headers, timeout=60)
 
 
-NO_FLOWS = {"data": {"flows": {"totalCount": 0}}}
+NO_FLOWS: dict[str, object] = {"data": {"flows": {"edges": []}}}
 
 
 def test_serve_sets_itself_up_and_cleans_up_after_itself(data_dir: Path, run: Run) -> None:

@@ -16,14 +16,14 @@ POSITIONS = st.builds(Position, TIMES, st.uuids(allow_nil=True), st.none() | st.
 NAMES = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
 
 
-@examples(200)
+@examples(100)
 @given(POSITIONS)
 def test_an_executions_cursor_gives_its_position_back(position: Position) -> None:
     assert Position.decode(position.encode()) == position
     assert position.encode().isascii()
 
 
-@examples(200)
+@examples(100)
 @given(st.builds(FlowPosition, NAMES, NAMES))
 def test_a_flows_cursor_gives_its_position_back(position: FlowPosition) -> None:
     assert FlowPosition.decode(position.encode()) == position
@@ -40,7 +40,7 @@ ANYTHING = st.one_of(
 
 
 @pytest.mark.parametrize("kind", [Position, FlowPosition])
-@examples(400)
+@examples(150)
 @given(ANYTHING)
 def test_any_text_is_a_cursor_or_refused(kind: type[Position] | type[FlowPosition], text: str) -> None:
     try:

@@ -60,7 +60,7 @@ async def test_previews_of_every_kind(service: Service) -> None:
 CHARACTERS = st.sampled_from([FAMILY, FLAG, ENGLAND, COMBINED, HANGUL, "a", "\r\n", "\u200d", "🏽", "字", "\u0301"])
 
 
-@examples(200)
+@examples(100)
 @given(st.lists(CHARACTERS, max_size=120).map("".join))
 def test_a_preview_is_the_longest_start_of_at_most_80_whole_characters(text: str) -> None:
     line = f"a: {text}"

@@ -5,6 +5,7 @@ from __future__ import annotations  # asyncpg's classes are generic for the type
 import functools
 import re
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import asyncpg
@@ -73,9 +74,9 @@ async def service(statements: Statements, start_service: StartService) -> Servic
     """A service without upkeep, so that every statement is a request's; with 50 flows of 5 executions."""
     running: Service = await start_service(sweep_interval=None, fold_interval=None)
     await register(running, *({"toolName": f"tool-{number:02}"} for number in range(50)))
-    for number in range(50):
+    for begin in range(0, 50, 25):
         events = []
-        for turn in range(5):
+        for number, turn in product(range(begin, begin + 25), range(5)):
             id_ = str(uuid7())
             events += [started(id_, tool=f"tool-{number:02}", params={"city": "Oslo"}), node_started(id_, 0), node_finished(id_, 0)]
             events += [] if turn == 4 else [finished(id_, error="EXCEPTION" if turn % 2 else None)]

@@ -172,6 +172,11 @@ STATEMENTS = (
     )
     """,
     """
+    CREATE INDEX execution_error_page_idx
+        ON execution (started_at DESC, id DESC)
+        WHERE status = 'ERROR'
+    """,
+    """
     CREATE INDEX execution_flow_error_page_idx
         ON execution (flow_id, started_at DESC, id DESC)
         WHERE status = 'ERROR'

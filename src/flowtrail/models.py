@@ -147,6 +147,12 @@ class Execution(Base):
         Index("execution_flow_page_idx", "flow_id", text("started_at DESC"), text("id DESC")),
         Index("execution_page_idx", text("started_at DESC"), text("id DESC")),
         Index(
+            "execution_error_page_idx",
+            text("started_at DESC"),
+            text("id DESC"),
+            postgresql_where=text("status = 'ERROR'"),
+        ),
+        Index(
             "execution_flow_error_page_idx",
             "flow_id",
             text("started_at DESC"),

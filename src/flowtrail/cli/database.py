@@ -141,7 +141,7 @@ async def _delete(
 ) -> int:
     deleted = 0
     count = batch
-    while count == batch:
+    while count:  # a batch passes over what others hold at the moment, so a small one need not be the last
         async with database.write() as write:
             count = await purge_batch(write)
         deleted += count

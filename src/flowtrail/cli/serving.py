@@ -6,7 +6,6 @@ import asyncio
 import ipaddress
 import os
 import signal
-import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -50,14 +49,15 @@ def serve(*, host: str = "127.0.0.1", port: Port = 8000, data_dir: DataDir = Non
     import uvicorn
     from uvicorn.supervisors import Multiprocess
 
-    from flowtrail import storage
+    from flowtrail import listening, storage
     from flowtrail.app import SOCKETS, create_app
     from flowtrail.settings import Settings
 
     # Once it has stopped the server raises the signal again: what was opened here must be closed before the process ends.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     settings = Settings.load(data_dir=data_dir)
-    with storage.located(settings), _listener(host, port) as listener:
+    with storage.located(settings), listening.listener(host, port) as listener:
+        listener.set_inheritable(True)
         asyncio.run(_check(settings, host))
         os.environ["FLOWTRAIL_DATA_DIR"] = str(settings.data_dir)  # for the workers
         config = uvicorn.Config(
@@ -132,16 +132,6 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _listener(host: str, port: int) -> socket.socket:
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        listener = socket.create_server((host, port), family=family, backlog=2048)
-    except (OSError, OverflowError) as error:
-        raise ConfigurationError(f"can't listen on {host}, port {port}: {error}") from error
-    listener.set_inheritable(True)
-    return listener
 
 
 def _welcome(settings: Settings, host: str, port: int) -> None:

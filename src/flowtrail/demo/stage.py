@@ -17,9 +17,9 @@ import uvicorn
 from fastapi import FastAPI
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
+from flowtrail import listening
 from flowtrail.app import create_app
 from flowtrail.demo.traffic import keep_calling
-from flowtrail.errors import ConfigurationError
 from flowtrail.mcp.proxy import child_environment
 from flowtrail.settings import Settings
 
@@ -51,7 +51,7 @@ class _DemoSettings(Settings):
 
 def run(port: int) -> None:
     """See flowtrail.demo.run."""
-    with _listener(port) as listener, _temporary_folder() as folder:
+    with listening.listener("127.0.0.1", port) as listener, _temporary_folder() as folder:
         asyncio.run(_run(listener, folder))
 
 
@@ -90,17 +90,6 @@ The record is in {folder} and is removed at the end. Ctrl-C ends everything.
 def _say(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
-
-
-@contextmanager
-def _listener(port: int) -> Iterator[socket.socket]:
-    """Take the port before anything is started; raises ConfigurationError when another program has it."""
-    try:
-        listener = socket.create_server(("127.0.0.1", port))
-    except (OSError, OverflowError) as error:
-        raise ConfigurationError(f"can't listen on 127.0.0.1, port {port}: {error}; choose another with --port") from error
-    with listener:
-        yield listener
 
 
 @contextmanager
