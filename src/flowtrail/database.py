@@ -30,6 +30,10 @@ Write = NewType("Write", Connection)
 """A connection inside a transaction that is committed when its `write()` ends well."""
 
 
+_CONNECT_TIMEOUT = 10.0
+"""Seconds an attempt to connect may take, unless the database's URL says."""
+
+
 class _Connection(asyncpg.Connection):
     """A connection whose sessions keep no state, so that giving it back costs no round trip."""
 
@@ -53,7 +57,7 @@ class Database:
         """Set after a commit that added to the change feed."""
 
     @classmethod
-    async def open(cls, dsn: str, settings: Settings) -> Self:
+    async def open(cls, dsn: str, settings: Settings, *, connect_timeout: float | None = None) -> Self:
         """Open the pools for an asyncpg `dsn`; raises Unavailable when PostgreSQL can't be reached."""
 
         def pool(**server_settings: str) -> asyncpg.Pool[asyncpg.Record]:
@@ -62,6 +66,7 @@ class Database:
                 min_size=0,  # asyncpg logs a traceback whenever it can't keep up a minimum
                 max_size=settings.pool_size,
                 connection_class=_Connection,
+                timeout=connect_timeout or _CONNECT_TIMEOUT,
                 server_settings={
                     "application_name": "flowtrail",
                     "timezone": "UTC",

@@ -40,7 +40,7 @@ async def opened(settings: Settings) -> AsyncIterator[Database]:
     location = located(settings)
     url = await asyncio.to_thread(location.__enter__)
     try:
-        database = await Database.open(url.dsn, settings)
+        database = await Database.open(url.dsn, settings, connect_timeout=url.connect_timeout)
         try:
             async with database.read() as read:
                 is_behind = await schema_state(read) is SchemaState.BEHIND
