@@ -1,6 +1,7 @@
 """The parts of fan_out.py: the server under test, the process of subscribers, and the database, each seen from outside."""
 
 import asyncio
+import gc
 import json
 import os
 import resource
@@ -38,6 +39,7 @@ def serve(port: int, *, stock: bool) -> None:
     settings = Settings.load(sweep_interval=3600.0, fold_interval=3600.0, statement_timeout=120.0)
     options: dict[str, Any] = {**SOCKETS, "ws": "auto"} if stock else {**SOCKETS}
     app = stock_app(settings) if stock else create_app(settings)
+    gc.freeze()  # as `flowtrail serve` does
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", **options)
 
 

@@ -4,11 +4,14 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import websockets
 from websockets.asyncio.client import ClientConnection
 
+from flowtrail import changes
+from flowtrail.database import Database
 from support import Service
 
 CHANGES = """
@@ -99,3 +102,13 @@ async def event_stream(
                     return
 
         yield responses()
+
+
+async def pruned(database: Database) -> int:
+    """Prune every change there is; transactions under way anywhere in the cluster, as those of other tests, hold that back."""
+    async with asyncio.timeout(60):
+        while True:
+            async with database.write() as write:
+                if count := await changes.prune(write, timedelta(0)):
+                    return count
+            await asyncio.sleep(0.05)

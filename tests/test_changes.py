@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
 from typing import Any
 
 import asyncpg
@@ -13,7 +12,7 @@ from uuid_utils.compat import uuid7
 from flowtrail import changes
 from flowtrail.changes import Position
 from flowtrail.database import Database
-from live import CHANGES, event_stream, socket
+from live import CHANGES, event_stream, pruned, socket
 from recorder import accept, ask, finished, id_of, node_finished, node_started, now, send, started
 from support import Service
 
@@ -189,8 +188,7 @@ async def test_a_cursor_that_cannot_be_served_asks_for_a_resync(service: Service
     position = Position.decode(cursor)
     await accept(service, started())
     if reason == "TOO_OLD":
-        async with database.write() as write:
-            assert await changes.prune(write, timedelta(0)) == 1
+        assert await pruned(database) == 1
     elif reason == "UNKNOWN_POSITION":
         cursor = cursor_with(position, xmax=2**40)
     else:

@@ -1,7 +1,6 @@
 """Subscribers that are slow, late or many: what one of them suffers is not the others' matter (spec 3.4)."""
 
 import asyncio
-from datetime import timedelta
 
 import asyncpg
 import pytest
@@ -11,7 +10,7 @@ from flowtrail import changes
 from flowtrail.database import Database
 from flowtrail.graphql import broadcast, eager, mailbox
 from flowtrail.graphql.mailbox import Mailbox, TooFarBehind
-from live import socket
+from live import pruned, socket
 from recorder import accept, ask, finished, id_of, started
 from support import Service
 
@@ -98,8 +97,7 @@ async def test_a_change_left_behind_below_the_floor_does_not_make_every_position
     )
     await transaction.commit()
     await connection.close()
-    async with database.write() as write:
-        assert await changes.prune(write, timedelta(0)) == 1
+    assert await pruned(database) == 1
     async with socket(service) as client:
         await client.subscribe(after=await change_cursor(service))
         start = started()

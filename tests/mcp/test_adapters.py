@@ -1,5 +1,8 @@
 """Other ways in: servers of the official SDK, and tools that OpenTelemetry instruments."""
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -11,6 +14,9 @@ from pydantic import SecretStr
 from flowtrail.mcp import node
 from flowtrail.mcp.sdk import SdkExecutionTracking
 from history import History
+
+ALONE = "FLOWTRAIL_TEST_ALONE"
+"""Set where a test may change what is shared by the whole process."""
 
 
 def sdk_server(history: History) -> MCPServer[Any]:
@@ -50,6 +56,16 @@ async def test_a_server_of_the_official_sdk(history: History, era: str) -> None:
     assert executions[0]["client"]["name"] == "mcp"
 
 
+def test_spans_in_a_process_of_their_own() -> None:
+    """A tracer provider is for the whole process and for good: other tests must not find one."""
+    pytest.importorskip("opentelemetry.sdk.trace")
+    test = f"{__file__}::test_spans_of_an_instrumented_tool_become_nodes"
+    command = [sys.executable, "-m", "pytest", "-n0", "-p", "no:cacheprovider", test]
+    done = subprocess.run(command, env={**os.environ, ALONE: "yes"}, capture_output=True, text=True, check=False)
+    assert (done.returncode, "1 passed" in done.stdout) == (0, True), done.stdout + done.stderr
+
+
+@pytest.mark.skipif(ALONE not in os.environ, reason="run by the test above, in a process of its own")
 async def test_spans_of_an_instrumented_tool_become_nodes(history: History) -> None:
     trace = pytest.importorskip("opentelemetry.sdk.trace")
     from opentelemetry.trace import SpanKind, get_tracer, set_tracer_provider

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import ipaddress
 import os
 import signal
@@ -61,7 +62,7 @@ def serve(*, host: str = "127.0.0.1", port: Port = 8000, data_dir: DataDir = Non
         asyncio.run(_check(settings, host))
         os.environ["FLOWTRAIL_DATA_DIR"] = str(settings.data_dir)  # for the workers
         config = uvicorn.Config(
-            create_app(settings) if workers == 1 else f"{__name__}:worker_app",
+            _lasting(create_app(settings)) if workers == 1 else f"{__name__}:worker_app",
             factory=workers > 1,
             workers=workers,
             log_level="warning",
@@ -82,7 +83,13 @@ def worker_app() -> FastAPI:
     from flowtrail.app import create_app
     from flowtrail.settings import Settings
 
-    return create_app(Settings.load())
+    return _lasting(create_app(Settings.load()))
+
+
+def _lasting(app: FastAPI) -> FastAPI:
+    """Tell the garbage collector that what was loaded stays: looking at all of it held up every subscriber for up to a second."""
+    gc.freeze()
+    return app
 
 
 def demo(*, port: Port = 8000) -> None:

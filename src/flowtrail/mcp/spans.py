@@ -21,7 +21,7 @@ from flowtrail.mcp.guard import Guarded
 
 logger = logging.getLogger("flowtrail.mcp")
 
-_OWN_SCOPES = ("fastmcp", "mcp")
+_OWN_SCOPES = ("fastmcp", "mcp", "docket")  # the last runs the background tasks of FastMCP
 
 _lock = threading.Lock()
 _installed: set[int] = set()
