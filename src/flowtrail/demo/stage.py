@@ -79,6 +79,7 @@ def _welcome(url: str, folder: Path) -> str:
     return f"""
 An MCP client keeps calling the flows of the sample MCP server "shop". Flowtrail records each call.
 
+  Look       {url.removesuffix("graphql")}
   GraphQL    {url}
   Ask        {shlex.join(command)}
   The code   {Path(__file__).with_name("shop.py")}
