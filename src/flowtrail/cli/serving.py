@@ -147,10 +147,9 @@ def _welcome(settings: Settings, host: str, port: int) -> None:
     shown = f"[{host}]" if ":" in host else host
     tokens = "FLOWTRAIL_RECORD_TOKEN" if settings.record_token else str(settings.data_dir / RECORD_TOKEN_FILE)
     database = "DATABASE_URL" if settings.database_url else f"embedded, in {settings.data_dir}"
-    page = f"Page        http://{shown}:{port}/"
     lines = (
-        page,
         f"GraphQL     http://{shown}:{port}/graphql",
+        f"Page        http://{shown}:{port}/",
         f"Database    {database}",
         f"Recorders   use the token of {tokens}",
     )
