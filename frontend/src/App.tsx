@@ -3,7 +3,7 @@ import { lazy, type ReactNode, Suspense, useMemo } from "react";
 import { Provider } from "urql";
 import { useAddress } from "./address/navigation";
 import { makeClient } from "./api/client";
-import { DeletedFlowsPage } from "./flows/DeletedFlowsPage";
+import { ExecutionsPage } from "./flows/ExecutionsPage";
 import { FlowList } from "./flows/FlowList";
 import { FlowPage } from "./flows/FlowPage";
 import { Header } from "./parts/Header";
@@ -38,7 +38,7 @@ function Content(): ReactNode {
   // What was read or refused under one session is not remembered in the next.
   // biome-ignore lint/correctness/useExhaustiveDependencies: the session is the reason for a new client
   const client = useMemo(makeClient, [session]);
-  if (session === "refused") return <SignIn />;
+  if (session === "refused") return <SignIn to={null} />;
   return (
     <Provider value={client}>
       <Page />
@@ -65,8 +65,12 @@ function Page(): ReactNode {
           </Suspense>
         </FlowPage>
       );
+    case "executions":
+      return <ExecutionsPage scope="all" place={address.place} />;
     case "deleted":
-      return <DeletedFlowsPage place={address.place} />;
+      return <ExecutionsPage scope="deleted" place={address.place} />;
+    case "signIn":
+      return <SignIn to={address.to} />;
     case "unknown":
       return (
         <Notice title="There is no such page" titleOrder={1}>

@@ -1,9 +1,10 @@
-"""Executions to look at, recorded through the real mutation, and the page's addresses."""
+"""Executions to look at, recorded through the real mutation, and where they are on the page."""
 
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
+from playwright.async_api import Locator, Page
 from uuid_utils.compat import uuid7
 
 from recorder import Event, accept, finished, node_finished, node_started, now, register, started
@@ -18,6 +19,21 @@ def usage(execution: str | None = None, **query: str) -> str:
     if execution is not None:
         query["execution"] = execution
     return USAGE + ("?" + "&".join(f"{name}={quote(value)}" for name, value in query.items()) if query else "")
+
+
+def rows(page: Page) -> Locator:
+    """The rows of the left column."""
+    return page.get_by_role("list", name="Executions").get_by_role("listitem")
+
+
+def sign(page: Page) -> Locator:
+    """Which of the two ways of staying up to date is on."""
+    return page.get_by_role("status").filter(has_text="iv").or_(page.get_by_role("status").filter(has_text="Checking"))
+
+
+def detail(page: Page) -> Locator:
+    """The right column."""
+    return page.get_by_role("region", name="Execution", exact=True)
 
 
 async def flow(service: Service, **more: Any) -> None:

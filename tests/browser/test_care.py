@@ -1,11 +1,16 @@
 """For everybody: axe finds nothing serious, nothing jumps, 360 px are enough (spec 5.8)."""
 
+from datetime import timedelta
+
 import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page, expect
 
-from browser.conftest import Watch
+from browser.chromium import Watch
 from browser.sample import STATISTICS, USAGE, failed, flow, fulfilled, many, pending, record, usage
+from flowtrail.database import Database
+from reader import pass_deadline
+from recorder import accept, finished, now
 from support import Service
 
 SEVERE = {"serious", "critical"}
@@ -19,8 +24,10 @@ async def violations(page: Page) -> list[str]:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 360])
-async def test_axe_finds_nothing_serious_in_any_state(page: Page, service: Service, watch: Watch, scheme: str, width: int) -> None:
-    watch.expected.append("404")
+async def test_axe_finds_nothing_serious_in_any_state(
+    page: Page, service: Service, database: Database, watch: Watch, scheme: str, width: int
+) -> None:
+    watch.expected += ["404", "ERR_FAILED"]
     await page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
     await page.set_viewport_size({"width": width, "height": 800})
     await page.goto("/")
@@ -33,6 +40,9 @@ async def test_axe_finds_nothing_serious_in_any_state(page: Page, service: Servi
     await many(service, 45)
     error, running = await record(service, failed()), await record(service, pending(isPreview=True))
     done = await record(service, fulfilled())
+    late = await record(service, pending())
+    await pass_deadline(database, late)
+    await accept(service, finished(late, at=now() + timedelta(minutes=7)))
     states = {
         "/": "Ship an order",
         USAGE: "order: 18",
@@ -42,12 +52,24 @@ async def test_axe_finds_nothing_serious_in_any_state(page: Page, service: Servi
         f"{USAGE}?text=nothing": "No execution matches",
         STATISTICS: "Top errors",
         "/deleted": "Nothing here",
+        "/executions": "order: 18",
+        usage(late): "A late outcome arrived",
+        "/sign-in": "Read token",
         "/somewhere": "There is no such page",
     }
     for address, text in states.items():
         await page.goto(address)
         await expect(page.get_by_text(text).locator("visible=true").first).to_be_visible()
         found[address] = await violations(page)
+    await page.goto(USAGE)
+    await expect(page.get_by_role("status").filter(has_text="Live")).to_be_visible()
+    await page.route("**/graphql", lambda route: route.abort())
+    await record(service, fulfilled())
+    await expect(page.get_by_text("The list could not be brought up to date")).to_be_visible()
+    found["stale"] = await violations(page)
+    await page.goto(STATISTICS)
+    await expect(page.get_by_role("alert")).to_be_visible()
+    found["failure"] = await violations(page)
     assert {state: severe for state, severe in found.items() if severe} == {}
 
 
@@ -55,7 +77,7 @@ async def test_nothing_jumps_while_the_page_loads(page: Page, service: Service) 
     await flow(service)
     await many(service, 45)
     id_ = await record(service, failed())
-    for address in ("/", USAGE, usage(id_), STATISTICS):
+    for address in ("/", USAGE, usage(id_), STATISTICS, "/executions"):
         await page.goto(address)
         await expect(page.get_by_role("status").filter(has_text="Live")).to_be_visible()
         if address == usage(id_):
@@ -74,7 +96,7 @@ async def test_a_narrow_screen_shows_the_list_or_the_detail(page: Page, service:
     await expect(rows.first).not_to_be_visible()
     await page.get_by_role("button", name="Executions").click()
     await expect(rows.first.get_by_role("link")).to_be_focused()
-    for address in ("/", USAGE, usage(id_), STATISTICS, "/deleted"):
+    for address in ("/", USAGE, usage(id_), STATISTICS, "/deleted", "/executions"):
         await page.goto(address)
         await expect(page.get_by_role("heading", level=1)).to_be_visible()
         await expect(

@@ -7,17 +7,13 @@ from datetime import timedelta
 from playwright.async_api import Locator, Page, expect
 from uuid_utils.compat import uuid7
 
-from browser.sample import failed, flow, fulfilled, record, usage
+from browser.sample import detail, failed, flow, fulfilled, record, usage
 from flowtrail.database import Database
 from reader import pass_deadline
 from recorder import accept, finished, now, register, started
 from support import Service
 
 HUGE_INTEGER = 1234567890123456789012345678901234567890
-
-
-def detail(page: Page) -> Locator:
-    return page.get_by_role("region", name="Execution", exact=True)
 
 
 def fact(page: Page, name: str) -> Locator:

@@ -1,9 +1,10 @@
 """The flows, what became of deleted ones, and how a flow fares (spec 5.7)."""
 
 from playwright.async_api import Page, expect
+from uuid_utils.compat import uuid7
 
-from browser.sample import STATISTICS, USAGE, failed, flow, fulfilled, pending, record
-from recorder import accept, ask, register, started
+from browser.sample import STATISTICS, USAGE, detail, failed, flow, fulfilled, many, pending, record, rows, sign, usage
+from recorder import accept, ask, finished, register, started
 from support import Service
 
 FLOW_ID = 'query { flow(by: {tool: {server: "orders", toolName: "ship"}}) { id } }'
@@ -66,6 +67,47 @@ async def test_executions_of_deleted_flows_stay_within_reach(page: Page, service
     await rows.get_by_role("link").click()
     await expect(page).to_have_url(f"{service.url}/deleted?execution={id_}")
     await expect(page.get_by_role("region", name="Execution", exact=True).get_by_role("heading", name="Fulfilled")).to_be_visible()
+
+
+async def test_calls_of_tools_that_never_existed_stay_within_reach(page: Page, service: Service) -> None:
+    await flow(service)
+    await record(service, fulfilled())
+    id_ = str(uuid7())
+    await accept(service, started(id_, tool="shop", toolExists=False), finished(id_, error="PROTOCOL_ERROR"))
+    await page.goto("/")
+    await page.get_by_role("link", name="Executions of all flows").click()
+    await expect(rows(page)).to_have_count(2)
+    await expect(rows(page).last).to_contain_text("Ship an order")
+    await page.get_by_role("searchbox").fill("shop")
+    await expect(rows(page)).to_have_count(1)
+    await rows(page).get_by_role("link").click()
+    await expect(page).to_have_url(f"{service.url}/executions?text=shop&execution={id_}")
+    await expect(detail(page)).to_contain_text("The call was not understood")
+    await expect(detail(page)).to_contain_text("Deleted, or the server never offered such a tool")
+
+
+async def test_an_execution_among_all_leads_to_its_flow(page: Page, service: Service) -> None:
+    await flow(service)
+    id_ = await record(service, failed())
+    await page.goto(f"/executions?execution={id_}")
+    await detail(page).get_by_role("link", name="orders / ship").click()
+    await expect(page).to_have_url(f"{service.url}{usage(id_)}")
+    await expect(detail(page).get_by_role("region", name="Error")).to_be_visible()
+
+
+async def test_what_has_just_begun_is_not_announced_among_deleted_flows(page: Page, service: Service) -> None:
+    await flow(service)
+    await many(service, 25)
+    flow_id = (await ask(service, FLOW_ID))["flow"]["id"]
+    await service.execute(DELETE, {"id": flow_id}, token=service.record_token)
+    await page.goto("/deleted")
+    await page.get_by_role("link", name="Page 2").click()
+    await expect(rows(page)).to_have_count(5)
+    await expect(sign(page)).to_have_text("Live")
+    async with page.expect_response("**/graphql"):  # what the change makes the page ask
+        await record(service, pending())
+    await expect(rows(page)).to_have_count(5)
+    await expect(page.get_by_role("link", name="new")).to_have_count(0)
 
 
 async def test_statistics_add_up_and_lead_to_an_example(page: Page, service: Service) -> None:

@@ -4,19 +4,15 @@ import json
 import re
 from datetime import timedelta
 
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Page, expect
 from uuid_utils.compat import uuid7
 
 from browser.conftest import Traced
-from browser.sample import USAGE, flow, fulfilled, record, usage
+from browser.sample import USAGE, detail, flow, fulfilled, record, usage
 from recorder import accept, finished, node_finished, node_started, now, started
 from support import Service
 
 LONGEST_TASK_MS = 200
-
-
-def detail(page: Page) -> Locator:
-    return page.get_by_role("region", name="Execution", exact=True)
 
 
 async def open_first(page: Page) -> None:

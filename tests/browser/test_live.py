@@ -1,68 +1,17 @@
-"""What happens while somebody looks: by the socket, without it, and after it came back (spec 5.6)."""
+"""What happens while somebody looks, by the socket (spec 5.6)."""
 
 from datetime import timedelta
 
-import pytest
-from playwright.async_api import Locator, Page, WebSocketRoute, expect
+from playwright.async_api import Page, expect
 
-from browser.conftest import Watch
-from browser.sample import USAGE, flow, fulfilled, many, pending, record, usage
+from browser.sample import USAGE, detail, flow, fulfilled, many, pending, record, rows, sign, usage
 from flowtrail.database import Database
+from reader import pass_deadline
 from recorder import accept, finished, node_finished, node_started, now
 from support import Service
 
-
-class Sockets:
-    """The page's WebSockets, to be cut."""
-
-    def __init__(self) -> None:
-        self._open: list[WebSocketRoute] = []
-        self._is_cut = False
-
-    async def route(self, socket: WebSocketRoute) -> None:
-        if self._is_cut:
-            await socket.close(code=1011)
-            return
-        socket.connect_to_server()
-        self._open.append(socket)
-
-    async def cut(self) -> None:
-        self._is_cut = True
-        while self._open:
-            await self._open.pop().close(code=1011)
-
-    def mend(self) -> None:
-        self._is_cut = False
-
-
-@pytest.fixture
-async def sockets(page: Page) -> Sockets:
-    sockets = Sockets()
-    await page.route_web_socket("**/graphql", sockets.route)
-    return sockets
-
-
-def rows(page: Page) -> Locator:
-    return page.get_by_role("list", name="Executions").get_by_role("listitem")
-
-
-def sign(page: Page) -> Locator:
-    """Which of the two ways of staying up to date is on."""
-    return page.get_by_role("status").filter(has_text="iv").or_(page.get_by_role("status").filter(has_text="Checking"))
-
-
-def detail(page: Page) -> Locator:
-    return page.get_by_role("region", name="Execution", exact=True)
-
-
-async def hide(page: Page, *, hidden: bool) -> None:
-    """Put the tab behind another, or bring it back."""
-    state = "hidden" if hidden else "visible"
-    await page.evaluate(
-        "(state) => { Object.defineProperty(document, 'visibilityState', { configurable: true, get: () => state });"
-        " document.dispatchEvent(new Event('visibilitychange')); }",
-        state,
-    )
+SWEEP_MS = 30_000
+"""An execution that is overdue is found so within seconds."""
 
 
 async def test_a_running_execution_is_followed_to_its_end(page: Page, service: Service) -> None:
@@ -119,91 +68,29 @@ async def test_a_reader_of_page_two_is_told_and_not_moved(page: Page, service: S
     await expect(newcomers).to_have_count(0)
 
 
-async def test_without_the_socket_the_page_asks_while_something_is_pending(
-    page: Page, service: Service, sockets: Sockets, watch: Watch
-) -> None:
-    await page.clock.install()
+async def test_a_timeout_and_its_late_result_show_while_one_looks(page: Page, service: Service, database: Database) -> None:
     await flow(service)
     id_ = await record(service, pending())
     await page.goto(usage(id_))
     await expect(sign(page)).to_have_text("Live")
-    await sockets.cut()
-    await expect(sign(page)).to_have_text("Checking every 3 s")
-    await accept(service, node_started(id_, 0, nodeName="Fetch order"))
-    await page.clock.run_for(3_000)
-    await expect(detail(page).get_by_role("region", name="Nodes")).to_contain_text("Fetch order")
-
-    await hide(page, hidden=True)
-    asked = watch.operations("FlowExecutions")
-    await page.clock.run_for(10_000)
-    assert watch.operations("FlowExecutions") == asked
-    await accept(service, finished(id_))
-    await hide(page, hidden=False)
-    await page.clock.run_for(3_000)
-    await expect(detail(page).get_by_role("heading", name="Fulfilled")).to_be_visible()
-
-    await expect(sign(page)).to_have_text("Not live")
-    asked = watch.operations("FlowExecutions")
-    await page.clock.run_for(10_000)
-    assert watch.operations("FlowExecutions") == asked
+    await pass_deadline(database, id_)
+    await expect(detail(page).get_by_role("region", name="Error")).to_contain_text("Timed out", timeout=SWEEP_MS)
+    await expect(rows(page).get_by_role("img")).to_have_accessible_name("Error: execution failed")
+    await expect(detail(page).get_by_role("region", name="Late outcome")).to_have_count(0)
+    await accept(service, finished(id_, at=now() + timedelta(minutes=7), result={"shipped": "after all"}))
+    await expect(detail(page).get_by_role("region", name="Late outcome")).to_contain_text("A late outcome arrived: Fulfilled")
+    await expect(detail(page).get_by_role("region", name="Late result")).to_contain_text("after all")
+    await expect(detail(page).get_by_role("region", name="Error")).to_contain_text("Timed out")
 
 
-async def test_what_was_read_stays_while_the_service_is_away(page: Page, service: Service, sockets: Sockets, watch: Watch) -> None:
-    watch.expected.append("ERR_FAILED")
-    await page.clock.install()
-    await flow(service)
+async def test_executions_of_all_flows_are_live(page: Page, service: Service) -> None:
+    await page.goto("/executions")
+    await expect(page.get_by_role("heading", name="No executions yet")).to_be_visible()
+    await expect(sign(page)).to_have_text("Live")
     id_ = await record(service, pending())
-    await accept(service, node_started(id_, 0, nodeName="Fetch order", inputData={"id": 17}))
-    await page.goto(usage(id_))
-    await expect(sign(page)).to_have_text("Live")
-    await sockets.cut()
-    await page.route("**/graphql", lambda route: route.abort())
-    await page.clock.run_for(3_000)
-    await expect(page.get_by_text("The list could not be brought up to date")).to_be_visible()
-    await expect(rows(page)).to_have_count(1)
-    await expect(detail(page).get_by_role("region", name="Input")).to_contain_text('"id": 17')
+    await expect(rows(page)).to_contain_text("order: 19")
     await accept(service, finished(id_))
-    await page.unroute("**/graphql")
-    sockets.mend()
-    await page.clock.run_for(15_000)
-    await expect(detail(page).get_by_role("heading", name="Fulfilled")).to_be_visible()
-    await expect(page.get_by_text("The list could not be brought up to date")).to_have_count(0)
-
-
-async def test_what_happened_without_the_socket_is_made_up_for(page: Page, service: Service, sockets: Sockets) -> None:
-    await page.clock.install()
-    await flow(service)
-    await record(service, fulfilled())
-    await page.goto(USAGE)
-    await expect(sign(page)).to_have_text("Live")
-    await sockets.cut()
-    await expect(sign(page)).to_have_text("Not live")
-    await record(service, pending())
-    sockets.mend()
-    await page.clock.run_for(15_000)
-    await expect(sign(page)).to_have_text("Live")
-    await expect(rows(page)).to_have_count(2)
-
-
-async def test_a_cursor_that_is_served_no_more_leads_to_a_fresh_list(
-    page: Page, service: Service, sockets: Sockets, database: Database
-) -> None:
-    await page.clock.install()
-    await flow(service)
-    await record(service, fulfilled())
-    await page.goto(USAGE)
-    await expect(sign(page)).to_have_text("Live")
-    await sockets.cut()
-    await expect(sign(page)).to_have_text("Not live")
-    await record(service, fulfilled())
-    async with database.write() as write:
-        await write.execute("UPDATE feed_epoch SET epoch = gen_random_uuid()")
-    sockets.mend()
-    await page.clock.run_for(15_000)
-    await expect(rows(page)).to_have_count(2)
-    await expect(sign(page)).to_have_text("Live")
-    await record(service, fulfilled())
-    await expect(rows(page)).to_have_count(3)
+    await expect(rows(page).get_by_role("img")).to_have_accessible_name("Fulfilled: completed successfully")
 
 
 async def test_the_list_of_flows_is_live(page: Page, service: Service) -> None:

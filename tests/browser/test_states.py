@@ -4,7 +4,7 @@ import asyncio
 
 from playwright.async_api import Page, Route, expect
 
-from browser.conftest import Watch
+from browser.chromium import Watch
 from browser.sample import STATISTICS, USAGE, flow, fulfilled, many, record, usage
 from support import Service
 
@@ -67,7 +67,7 @@ async def test_what_does_not_exist_is_said_not_to(page: Page, service: Service, 
     watch.expected.append("404")
     await page.goto("/flows/orders/nowhere")
     await expect(page.get_by_role("heading", level=1)).to_have_text("There is no such flow")
-    await page.get_by_role("link", name="All flows").click()
+    await page.get_by_role("link", name="All flows", exact=True).click()
     await expect(page.get_by_role("heading", level=1)).to_have_text("Flows")
     await page.goto("/somewhere/else")
     await expect(page.get_by_role("heading", level=1)).to_have_text("There is no such page")

@@ -4,15 +4,11 @@ import asyncio
 import re
 from datetime import timedelta
 
-from playwright.async_api import Locator, Page, Route, expect
+from playwright.async_api import Page, Route, expect
 
-from browser.sample import USAGE, failed, flow, fulfilled, many, pending, record, usage
+from browser.sample import USAGE, failed, flow, fulfilled, many, pending, record, rows, usage
 from recorder import accept, finished, id_of, now, started
 from support import Service
-
-
-def rows(page: Page) -> Locator:
-    return page.get_by_role("list", name="Executions").get_by_role("listitem")
 
 
 async def test_a_row_tells_how_it_went(page: Page, service: Service) -> None:
@@ -38,14 +34,16 @@ async def test_a_row_tells_how_it_went(page: Page, service: Service) -> None:
 
 async def test_the_circle_explains_itself_by_hover_and_by_keyboard(page: Page, service: Service) -> None:
     await flow(service)
-    await record(service, failed())
+    for sample in (fulfilled(), pending(), failed(now())):
+        await record(service, sample)
     await page.goto(USAGE)
-    circle = page.get_by_role("img", name="Error: execution failed")
-    tooltip = page.get_by_role("tooltip", name="Error: execution failed")
-    await circle.hover()
-    await expect(tooltip).to_be_visible()
-    await page.mouse.move(0, 0)
-    await expect(tooltip).to_have_count(0)
+    for meaning in ("Pending: execution in progress", "Fulfilled: completed successfully", "Error: execution failed"):
+        circle = page.get_by_role("img", name=meaning)
+        tooltip = page.get_by_role("tooltip", name=meaning)
+        await circle.hover()
+        await expect(tooltip).to_be_visible()
+        await page.mouse.move(0, 0)
+        await expect(tooltip).to_have_count(0)
     await page.get_by_label("Previews").focus()
     await page.keyboard.press("Tab")
     await page.keyboard.press("Tab")
@@ -70,9 +68,11 @@ async def test_pages_are_numbered_and_the_address_keeps_the_place(page: Page, se
     await expect(page.get_by_text("130 executions")).to_be_visible()
     await expect(current).to_have_text("1")
     await expect(bar.get_by_role("link", name="Previous page")).to_have_count(0)
+    await rows(page).last.scroll_into_view_if_needed()
     await bar.get_by_role("link", name="Next page").click()
     await expect(current).to_have_text("2")
     await expect(rows(page).first).to_contain_text("number: 109")
+    await expect(rows(page).first).to_be_in_viewport()
     await bar.get_by_role("link", name="Page 7").click()
     await expect(rows(page)).to_have_count(10)
     await expect(rows(page).last).to_contain_text("number: 0")

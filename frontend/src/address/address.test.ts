@@ -37,7 +37,11 @@ const address: fc.Arbitrary<Address> = fc.oneof(
   }),
   fc.record({ page: fc.constant("usage" as const), server: name, toolName: name, place }),
   fc.record({ page: fc.constant("statistics" as const), server: name, toolName: name, span }),
-  fc.record({ page: fc.constant("deleted" as const), place }),
+  fc.record({ page: fc.constantFrom("executions" as const, "deleted" as const), place }),
+  fc.record({
+    page: fc.constant("signIn" as const),
+    to: fc.constantFrom("/", "/graphql", "/flows/a/b?text=x%20y&span=1h"),
+  }),
 );
 
 test("every address survives the address bar", () => {
@@ -63,6 +67,27 @@ test.each([
 test("what can't be understood of a query is left out", () => {
   const read = parseAddress("/flows/orders/ship", "?status=BROKEN,ERROR&span=toString&from=soon&preview=maybe");
   expect(read).toMatchObject({ page: "usage", place: { filter: { ...NO_FILTER, status: ["ERROR"] } } });
+});
+
+test("signing in leads nowhere but to this service", () => {
+  const strange = [
+    "https://elsewhere.example",
+    "//elsewhere.example",
+    "/\\elsewhere.example",
+    "/.//elsewhere.example",
+    "/%",
+  ];
+  const written = fc.oneof(
+    fc.constantFrom(...strange),
+    fc.webPath(),
+    fc.string({ unit: fc.constantFrom(..."/\\.:@a\t") }),
+  );
+  fc.assert(
+    fc.property(written, (to) => {
+      const read = parseAddress("/sign-in", `?${new URLSearchParams({ to })}`);
+      expect(read.page === "signIn" && new URL(read.to, "http://localhost").origin).toBe("http://localhost");
+    }),
+  );
 });
 
 test("a filter is on as soon as one of its parts is", () => {

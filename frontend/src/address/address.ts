@@ -37,7 +37,9 @@ export type Address =
   | { page: "flows"; text: string; after: string | null }
   | { page: "usage"; server: string; toolName: string; place: UsagePlace }
   | { page: "statistics"; server: string; toolName: string; span: Span | null }
+  | { page: "executions"; place: UsagePlace }
   | { page: "deleted"; place: UsagePlace }
+  | { page: "signIn"; to: string }
   | { page: "unknown" };
 
 /** Where everything begins. */
@@ -52,8 +54,8 @@ export function parseAddress(pathname: string, search: string): Address {
   if (page === undefined) {
     return { page: "flows", text: query.get("text") ?? "", after: query.get("after") || null };
   }
-  if (page === "deleted" && server === undefined) return { page: "deleted", place: parsePlace(query) };
-  if (page !== "flows" || !server || !toolName || rest.length > 0) return { page: "unknown" };
+  if (server === undefined) return parseSingle(page, query);
+  if (page !== "flows" || !toolName || rest.length > 0) return { page: "unknown" };
   if (tab === undefined) return { page: "usage", server, toolName, place: parsePlace(query) };
   if (tab === "statistics") return { page: "statistics", server, toolName, span: parseSpan(query.get("span")) };
   return { page: "unknown" };
@@ -71,8 +73,11 @@ export function formatAddress(address: Address): string {
       return withQuery(flowPath(address), placeQuery(address.place));
     case "statistics":
       return withQuery(`${flowPath(address)}/statistics`, [["span", address.span]]);
+    case "executions":
     case "deleted":
-      return withQuery("/deleted", placeQuery(address.place));
+      return withQuery(`/${address.page}`, placeQuery(address.place));
+    case "signIn":
+      return withQuery("/sign-in", [["to", address.to === "/" ? null : address.to]]);
     case "unknown":
       return "/";
   }
@@ -81,6 +86,27 @@ export function formatAddress(address: Address): string {
 /** Whether anything is filtered at all. */
 export function isFiltered(filter: UsageFilter): boolean {
   return placeQuery({ ...NO_PLACE, filter }).some(([, value]) => value);
+}
+
+/** The pages whose path is one word. */
+function parseSingle(page: string, query: URLSearchParams): Address {
+  switch (page) {
+    case "executions":
+    case "deleted":
+      return { page, place: parsePlace(query) };
+    case "sign-in":
+      return { page: "signIn", to: localPath(query.get("to")) };
+    default:
+      return { page: "unknown" };
+  }
+}
+
+/** A path of this very origin: whoever made the link must not choose where else a reader ends up. */
+function localPath(text: string | null): string {
+  const base = "http://localhost";
+  if (!text?.startsWith("/") || !URL.canParse(text, base)) return "/";
+  const { origin, pathname, search } = new URL(text, base);
+  return origin === base && !pathname.startsWith("//") ? pathname + search : "/";
 }
 
 function decoded(pathname: string): string[] | null {

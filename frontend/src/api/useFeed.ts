@@ -11,15 +11,18 @@ interface Feed {
   onChange(change: ExecutionChange): void;
   /** The rows must be read anew: the feed starts again at the cursor they bring. */
   onResync(): void;
+  /** The feed is back after it was down. It brings what was missed; what could not be read meanwhile is to be read now. */
+  onReturn(): void;
 }
 
 /** Follow the changes since rows were read, for as long as the component is there (spec 5.6). */
-export function useFeed({ flowId, cursor, onStart, onChange, onResync }: Feed): FeedState {
+export function useFeed({ flowId, cursor, onStart, onChange, onResync, onReturn }: Feed): FeedState {
   const [state, setState] = useState<FeedState>("connecting");
   const [start, setStart] = useState<{ flowId: string | null; cursor: string } | null>(null);
   const [refused, setRefused] = useState<string | null>(null);
   const started = useEffectEvent(onStart);
   const changed = useEffectEvent(onChange);
+  const returned = useEffectEvent(onReturn);
   const resync = useEffectEvent((served: string) => {
     setRefused(served);
     setStart(null);
@@ -32,8 +35,13 @@ export function useFeed({ flowId, cursor, onStart, onChange, onResync }: Feed): 
   useEffect(() => {
     if (start === null) return;
     started();
+    let wasDown = false;
     return followChanges(start.flowId, start.cursor, {
-      onState: setState,
+      onState: (next) => {
+        setState(next);
+        if (next === "live" && wasDown) returned();
+        wasDown = next === "down" || (wasDown && next !== "live");
+      },
       onChange: (change) => changed(change),
       onResync: () => resync(start.cursor),
     });

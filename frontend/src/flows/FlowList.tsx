@@ -11,6 +11,7 @@ import { Failure } from "../parts/Failure";
 import { LiveSign } from "../parts/LiveSign";
 import { Notice } from "../parts/Notice";
 import { SkeletonRows } from "../parts/SkeletonRows";
+import { Stale } from "../parts/Stale";
 import { useKept } from "../parts/useKept";
 import { WrapInstructions } from "../parts/WrapInstructions";
 import styles from "./FlowList.module.css";
@@ -31,6 +32,7 @@ export function FlowList({ text, after }: { text: string; after: string | null }
         <LiveSign feed={feed} isPolling={isPolling} />
         <SearchField text={text} />
       </div>
+      {flows && error && <Stale what="The list" error={error} retry={refresh} />}
       {flows ? (
         <FlowTable flows={flows} text={text} />
       ) : error ? (
@@ -45,6 +47,7 @@ export function FlowList({ text, after }: { text: string; after: string | null }
         </nav>
       )}
       <p className={styles.footer}>
+        <Link to={{ page: "executions", place: NO_PLACE }}>Executions of all flows</Link>
         <Link to={{ page: "deleted", place: NO_PLACE }}>Executions of deleted flows</Link>
       </p>
     </main>
@@ -128,16 +131,18 @@ function useFlows(text: string, after: string | null) {
   });
   const read = useCallback(() => run({ requestPolicy: "network-only" }), [run]);
   const refresh = useRefresh(read, fetching || stale, REFRESH_PAUSE_MS);
+  const kept = useKept(data, "flows");
   const feed = useFeed({
     flowId: null,
     cursor: stale ? undefined : data?.executions.changeCursor,
     onStart: () => undefined,
     onChange: ({ kind }) => kind.startsWith("NODE_") || refresh(),
     onResync: refresh,
+    onReturn: () => error && refresh(),
   });
-  const isPolling = feed === "down" && data?.executions.hasPendingExecutions === true;
+  const isPolling = feed === "down" && kept?.executions.hasPendingExecutions === true;
   usePolling(isPolling, refresh);
-  const flows = useKept(data?.flows, "flows");
+  const flows = kept?.flows;
   return {
     flows: flows?.edges.map(({ node }) => node),
     next: flows?.pageInfo.hasNextPage ? flows.pageInfo.endCursor : null,

@@ -29,7 +29,7 @@ export function FlowPage({ page, server, toolName, children }: FlowPageProps): R
         </p>
         <p>
           <Link to={ALL_FLOWS}>All flows</Link> ·{" "}
-          <Link to={{ page: "deleted", place: NO_PLACE }}>Executions of deleted flows</Link>
+          <Link to={{ page: "executions", place: NO_PLACE }}>Executions of all flows</Link>
         </p>
       </Notice>
     );

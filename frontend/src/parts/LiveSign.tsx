@@ -7,7 +7,7 @@ const SAYINGS = {
   connecting: ["Connecting", "Connecting to the service for live updates"],
   live: ["Live", "Changes appear as they happen"],
   polling: ["Checking every 3 s", "Live updates are interrupted: checked every 3 seconds while something is pending"],
-  down: ["Not live", "Live updates are interrupted, and nothing was pending: reload to see new executions"],
+  down: ["Not live", "Live updates are interrupted: they are tried again, and bring what was missed"],
 } as const;
 
 /** Tells quietly how fresh the page is. */

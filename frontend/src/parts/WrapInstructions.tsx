@@ -15,6 +15,10 @@ mcp = FastMCP(${JSON.stringify(server)}, middleware=[ExecutionTracking()])
       <Snippet title="Wrap a FastMCP server" text={wrapped} />
       <Snippet title="Record any other MCP server, unchanged" text="flowtrail proxy -- COMMAND…" />
       <Snippet title="Tell either where this service is" text={service} />
+      <p className={styles.elsewhere}>
+        On the service's own machine that is all. From another one, set <code>FLOWTRAIL_RECORD_TOKEN</code> too:{" "}
+        <code>flowtrail token create NAME --scope record</code> makes one.
+      </p>
     </div>
   );
 }

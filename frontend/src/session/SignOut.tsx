@@ -1,6 +1,6 @@
 import { Button } from "@mantine/core";
 import { type ReactNode, useEffect, useState } from "react";
-import { isSignedIn, signOut, useSession } from "./session";
+import { readSession, signOut, useSession } from "./session";
 
 /** The way out, for who signed in. */
 export function SignOut(): ReactNode {
@@ -9,7 +9,7 @@ export function SignOut(): ReactNode {
   // biome-ignore lint/correctness/useExhaustiveDependencies: asked again when signing in changed the answer
   useEffect(() => {
     let isCurrent = true;
-    void isSignedIn().then((answer) => isCurrent && setIn(answer));
+    void readSession().then(({ isSignedIn }) => isCurrent && setIn(isSignedIn));
     return () => {
       isCurrent = false;
     };

@@ -53,10 +53,25 @@ export async function signOut(): Promise<void> {
   window.location.reload();
 }
 
-/** Whether this browser holds the cookie of a session. */
-export async function isSignedIn(): Promise<boolean> {
+export interface SessionInfo {
+  /** Whether this browser holds the cookie of a session. */
+  isSignedIn: boolean;
+  /** Where signing in with the reader's organisation begins; null where only tokens are taken. */
+  signInUrl: string | null;
+}
+
+/** Ask the service how this browser may come in. Where it can't be asked, nothing is known of either. */
+export async function readSession(): Promise<SessionInfo> {
   const response = await send("GET");
-  return response?.ok === true && ((await response.json()) as { isSignedIn: boolean }).isSignedIn;
+  const info = response?.ok ? ((await response.json()) as Partial<SessionInfo>) : {};
+  return { isSignedIn: info.isSignedIn ?? false, signInUrl: info.signInUrl ?? null };
+}
+
+/** The address that signs in with the reader's organisation and comes back to `path`. */
+export function organisationSignIn(signInUrl: string, path: string): string {
+  const url = new URL(signInUrl, window.location.origin);
+  url.searchParams.set("to", path);
+  return url.href;
 }
 
 async function send(method: string, body?: string): Promise<Response | null> {

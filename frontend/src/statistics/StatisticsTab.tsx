@@ -11,6 +11,7 @@ import { Failure } from "../parts/Failure";
 import { LiveSign } from "../parts/LiveSign";
 import { Notice } from "../parts/Notice";
 import { SkeletonRows } from "../parts/SkeletonRows";
+import { Stale } from "../parts/Stale";
 import { useKept } from "../parts/useKept";
 import { Figures } from "./Figures";
 import { Histogram } from "./Histogram";
@@ -51,6 +52,7 @@ export default function StatisticsTab({ server, toolName, span }: StatisticsTabP
         />
         <LiveSign feed={feed} isPolling={isPolling} />
       </div>
+      {statistics && error && <Stale what="The statistics" error={error} retry={refresh} />}
       {statistics ? (
         <Shown statistics={statistics} server={server} toolName={toolName} />
       ) : statistics === undefined && error ? (
@@ -98,16 +100,16 @@ function useStatistics(server: string, toolName: string, span: Span | null) {
   });
   const read = useCallback(() => run({ requestPolicy: "network-only" }), [run]);
   const refresh = useRefresh(read, fetching || stale, REFRESH_PAUSE_MS);
-  const flow = data?.flow;
+  const flow = useKept(data?.flow, `${server}/${toolName}`);
   const feed = useFeed({
     flowId: flow?.id,
-    cursor: stale ? undefined : flow?.executions.changeCursor,
+    cursor: stale ? undefined : data?.flow?.executions.changeCursor,
     onStart: () => undefined,
     onChange: ({ kind }) => kind.startsWith("NODE_") || refresh(),
     onResync: refresh,
+    onReturn: () => error && refresh(),
   });
   const isPolling = feed === "down" && flow?.hasPendingExecutions === true;
   usePolling(isPolling, refresh);
-  const statistics = useKept(flow === null ? null : flow?.statistics, `${server}/${toolName}`);
-  return { statistics, feed, isPolling, error, refresh };
+  return { statistics: flow === null ? null : flow?.statistics, feed, isPolling, error, refresh };
 }

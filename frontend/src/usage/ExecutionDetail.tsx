@@ -1,6 +1,8 @@
 import { Button } from "@mantine/core";
 import { type ReactNode, useCallback, useEffect } from "react";
 import { type CombinedError, useClient, useQuery } from "urql";
+import { NO_PLACE } from "../address/address";
+import { Link } from "../address/navigation";
 import { type ExecutionDetails as Details, ExecutionDetails } from "../api/documents";
 import { useRefresh } from "../api/useRefresh";
 import { CopyButton } from "../parts/CopyButton";
@@ -8,6 +10,7 @@ import { Failure } from "../parts/Failure";
 import { ChevronIcon, CloseIcon } from "../parts/icons";
 import { Notice } from "../parts/Notice";
 import { SkeletonRows } from "../parts/SkeletonRows";
+import { Stale } from "../parts/Stale";
 import { useKept } from "../parts/useKept";
 import styles from "./ExecutionDetail.module.css";
 import { ExecutionError } from "./ExecutionError";
@@ -19,9 +22,12 @@ import { LateOutcome } from "./LateOutcome";
 import { NodeExecutions } from "./NodeExecutions";
 import { RelatedExecutions } from "./RelatedExecutions";
 import type { Signals } from "./signals";
+import type { Scope } from "./useUsage";
 
 interface ExecutionDetailProps {
   uuid: string;
+  /** Whose executions the list beside it shows. */
+  scope: Scope;
   signals: Signals;
   onClose(): void;
 }
@@ -29,7 +35,7 @@ interface ExecutionDetailProps {
 const REFRESH_PAUSE_MS = 300;
 
 /** Everything about one execution, why it failed first (spec 5.4). */
-export function ExecutionDetail({ uuid, signals, onClose }: ExecutionDetailProps): ReactNode {
+export function ExecutionDetail({ uuid, scope, signals, onClose }: ExecutionDetailProps): ReactNode {
   const { execution, error, refresh } = useExecution(uuid, signals);
   if (execution === undefined) {
     return error ? <Failure what="The execution" error={error} retry={refresh} /> : <SkeletonRows count={7} />;
@@ -46,7 +52,8 @@ export function ExecutionDetail({ uuid, signals, onClose }: ExecutionDetailProps
   }
   return (
     <article className={styles.detail}>
-      <Heading execution={execution} onClose={onClose} />
+      {error && <Stale what="This execution" error={error} retry={refresh} />}
+      <Heading execution={execution} isOfFlow={typeof scope !== "string"} onClose={onClose} />
       {execution.errorInfo && <ExecutionError error={execution.errorInfo} />}
       {execution.lateOutcome && <LateOutcome outcome={execution.lateOutcome} />}
       <ExecutionFacts execution={execution} />
@@ -57,9 +64,18 @@ export function ExecutionDetail({ uuid, signals, onClose }: ExecutionDetailProps
   );
 }
 
-function Heading({ execution, onClose }: { execution: Details; onClose(): void }): ReactNode {
+interface HeadingProps {
+  execution: Details;
+  /** Whether this is the page of the execution's own flow. */
+  isOfFlow: boolean;
+  onClose(): void;
+}
+
+function Heading({ execution, isOfFlow, onClose }: HeadingProps): ReactNode {
   const client = useClient();
-  const { status, flowName, flowToolName, server } = execution;
+  const { uuid, status, flow, flowName, flowToolName, server } = execution;
+  const name = `${server} / ${flowToolName}`;
+  const place = { ...NO_PLACE, execution: uuid };
   return (
     <header className={styles.heading}>
       <Button
@@ -79,14 +95,10 @@ function Heading({ execution, onClose }: { execution: Details; onClose(): void }
         {flowName}
       </h2>
       <code className={styles.tool}>
-        {server} / {flowToolName}
+        {isOfFlow || !flow ? name : <Link to={{ page: "usage", server, toolName: flowToolName, place }}>{name}</Link>}
       </code>
       <div className={styles.actions}>
-        <CopyButton
-          what="the execution as JSON"
-          label="Copy as JSON"
-          text={() => executionAsJson(client, execution.uuid)}
-        />
+        <CopyButton what="the execution as JSON" label="Copy as JSON" text={() => executionAsJson(client, uuid)} />
         <Button
           className={styles.close}
           variant="subtle"

@@ -9,7 +9,7 @@ import { RelatedLink } from "./RelatedExecutions";
 
 /** When, how long, and who called. Facts that are not known are left out, the times never. */
 export function ExecutionFacts({ execution }: { execution: ExecutionDetails }): ReactNode {
-  const { uuid, startedAt, endedAt, durationMs, client, caller, traceId, parent, isPreview } = execution;
+  const { uuid, startedAt, endedAt, durationMs, client, caller, traceId, parent, isPreview, flow } = execution;
   return (
     <dl className={styles.facts}>
       <Fact name="Started">
@@ -24,6 +24,7 @@ export function ExecutionFacts({ execution }: { execution: ExecutionDetails }): 
       <Fact name="Duration">
         <Duration startedAt={startedAt} milliseconds={durationMs} />
       </Fact>
+      {flow === null && <Fact name="Flow">Deleted, or the server never offered such a tool</Fact>}
       {client && <Fact name="Client">{[client.name, client.version].filter(Boolean).join(" ")}</Fact>}
       {caller?.subject && <Fact name="Caller">{caller.subject}</Fact>}
       {caller?.clientId && <Fact name="Client id">{caller.clientId}</Fact>}

@@ -1,6 +1,6 @@
-import { Button, CloseButton, NativeSelect, TextInput } from "@mantine/core";
+import { CloseButton, NativeSelect, TextInput } from "@mantine/core";
 import { type ReactNode, useEffect, useEffectEvent, useState } from "react";
-import { isFiltered, NO_FILTER, type Span, STATUSES, type Status, type UsageFilter } from "../address/address";
+import { type Span, STATUSES, type Status, type UsageFilter } from "../address/address";
 import { fromLocalInput, toLocalInput } from "../text/time";
 import styles from "./ExecutionFilterBar.module.css";
 import { STATUS_NAMES, StatusCircle } from "./ExecutionStatusBadge";
@@ -62,11 +62,6 @@ export function ExecutionFilterBar({ filter, onChange }: ExecutionFilterBarProps
         }}
       />
       {(isCustom || asksTimes) && <TimeRange filter={filter} onChange={onChange} />}
-      {isFiltered(filter) && (
-        <Button size="compact-xs" variant="subtle" onClick={() => onChange(NO_FILTER, false)}>
-          Clear filters
-        </Button>
-      )}
     </search>
   );
 }

@@ -31,7 +31,7 @@ export function RelatedLink({ execution }: { execution: Related }): ReactNode {
   return (
     <Link
       className={styles.link}
-      to={flow ? { page: "usage", server, toolName: flowToolName, place } : { page: "deleted", place }}
+      to={flow ? { page: "usage", server, toolName: flowToolName, place } : { page: "executions", place }}
     >
       <StatusCircle status={status} />
       <span className="visuallyHidden">{STATUS_NAMES[status]}:</span>

@@ -6,6 +6,7 @@ import { Failure } from "../parts/Failure";
 import { LiveSign } from "../parts/LiveSign";
 import { Notice } from "../parts/Notice";
 import { SkeletonRows } from "../parts/SkeletonRows";
+import { Stale } from "../parts/Stale";
 import { ExecutionDetail } from "./ExecutionDetail";
 import { ExecutionDetailPlaceholder } from "./ExecutionDetailPlaceholder";
 import { ExecutionEmptyState } from "./ExecutionEmptyState";
@@ -29,14 +30,7 @@ export function UsageTab({ scope, place }: UsageTabProps): ReactNode {
   const list = useRef<HTMLElement>(null);
   const { execution } = place;
 
-  const { server, toolName } = scope ?? {};
-  const addressOf = useCallback(
-    (next: UsagePlace): Address =>
-      server !== undefined && toolName !== undefined
-        ? { page: "usage", server, toolName, place: next }
-        : { page: "deleted", place: next },
-    [server, toolName],
-  );
+  const addressOf = useAddressOf(scope);
   const close = useCallback(() => {
     navigate(addressOf({ ...place, execution: null }));
     // Where there is room for one column only, the list is back with the next frame.
@@ -46,6 +40,11 @@ export function UsageTab({ scope, place }: UsageTabProps): ReactNode {
   useEffect(() => {
     if (execution !== null) detail.current?.scrollTo(0, 0);
   }, [execution]);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: another page is the reason
+  useEffect(() => {
+    list.current?.scrollTo(0, 0);
+    list.current?.querySelector("[data-rows]")?.scrollTo(0, 0);
+  }, [place.after]);
   useEscape(execution === null ? null : close);
 
   return (
@@ -55,15 +54,48 @@ export function UsageTab({ scope, place }: UsageTabProps): ReactNode {
           filter={place.filter}
           onChange={(filter, isTyping) => navigate(addressOf({ ...place, filter, after: null }), { replace: isTyping })}
         />
+        <Summary usage={usage} place={place} addressOf={addressOf} />
         <ListContent usage={usage} scope={scope} place={place} addressOf={addressOf} />
       </section>
       <section ref={detail} className={styles.detail} aria-label="Execution">
         {execution === null ? (
           <ExecutionDetailPlaceholder />
         ) : (
-          <ExecutionDetail key={execution} uuid={execution} signals={signals} onClose={close} />
+          <ExecutionDetail key={execution} uuid={execution} scope={scope} signals={signals} onClose={close} />
         )}
       </section>
+    </div>
+  );
+}
+
+interface SummaryProps {
+  usage: Usage;
+  place: UsagePlace;
+  addressOf(place: UsagePlace): Address;
+}
+
+/** One line of fixed height: how many, how to see all, what is new, and how fresh it is. */
+function Summary({ usage: { page, newcomers, feed, isPolling }, place, addressOf }: SummaryProps): ReactNode {
+  return (
+    <div className={styles.summary}>
+      {page && <span>{counted(page.totalCount, page.totalCountIsExact)}</span>}
+      {isFiltered(place.filter) && (
+        <Button
+          variant="subtle"
+          size="compact-xs"
+          onClick={() => navigate(addressOf({ ...place, filter: NO_FILTER, after: null }))}
+        >
+          Clear filters
+        </Button>
+      )}
+      <span className={styles.fresh}>
+        {newcomers > 0 && (
+          <Button component={Link} to={addressOf({ ...place, after: null })} size="compact-xs" variant="light">
+            {newcomers} new
+          </Button>
+        )}
+        <LiveSign feed={feed} isPolling={isPolling} />
+      </span>
     </div>
   );
 }
@@ -82,23 +114,14 @@ function ListContent({ usage, scope, place, addressOf }: ListContentProps): Reac
   if (page === null) return <Notice title="There is no such flow" />;
   return (
     <>
-      <div className={styles.summary}>
-        <span>{counted(page.totalCount, page.totalCountIsExact)}</span>
-        {usage.newcomers > 0 && (
-          <Button component={Link} to={addressOf({ ...place, after: null })} size="compact-xs" variant="light">
-            {usage.newcomers} new
-          </Button>
-        )}
-        <LiveSign feed={usage.feed} isPolling={usage.isPolling} />
-      </div>
-      {error && <p className={styles.stale}>The list could not be brought up to date; it is tried again.</p>}
-      <div className={styles.rows}>
+      {error && <Stale what="The list" error={error} retry={usage.refresh} />}
+      <div className={styles.rows} data-rows="">
         {rows.length > 0 ? (
           <ExecutionList
             rows={rows}
             selected={execution}
             addressOf={(uuid) => addressOf({ ...place, execution: uuid })}
-            showsFlow={scope === null}
+            showsFlow={typeof scope === "string"}
             isOutdated={usage.isOutdated}
           />
         ) : (
@@ -136,6 +159,16 @@ function counted(total: number | null, isExact: boolean | null): string {
   if (total === null) return "";
   const number = total.toLocaleString();
   return `${isExact === false ? `More than ${number}` : number} ${total === 1 ? "execution" : "executions"}`;
+}
+
+/** Return how a place in the list of `scope` is written as an address. */
+function useAddressOf(scope: Scope): (place: UsagePlace) => Address {
+  const page = typeof scope === "string" ? (scope === "all" ? "executions" : "deleted") : "usage";
+  const { server, toolName } = typeof scope === "string" ? { server: "", toolName: "" } : scope;
+  return useCallback(
+    (place) => (page === "usage" ? { page, server, toolName, place } : { page, place }),
+    [page, server, toolName],
+  );
 }
 
 /** Call `leave` on Escape, unless something in front of the page took it. */

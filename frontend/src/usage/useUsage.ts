@@ -1,4 +1,4 @@
-/** The list of executions of a flow, or of deleted flows, kept live (spec 5.6). */
+/** The list of executions of a flow or of many, kept live (spec 5.6). */
 
 import { useCallback, useMemo, useState } from "react";
 import { type CombinedError, useQuery } from "urql";
@@ -19,8 +19,8 @@ import { newest } from "./newest";
 import type { Signals } from "./signals";
 import { isWanted, toExecutionFilter } from "./usageFilter";
 
-/** A flow by its server and tool; null: the executions whose flow is gone. */
-export type Scope = { server: string; toolName: string } | null;
+/** Whose executions are listed: a flow's, by its server and tool; those of all flows, or of deleted ones. */
+export type Scope = { server: string; toolName: string } | "all" | "deleted";
 
 export interface Usage {
   /** Undefined while loading; null when there is no such flow. */
@@ -48,6 +48,8 @@ export function useUsage(scope: Scope, place: UsagePlace, signals: Signals): Usa
   const view = JSON.stringify([scope, wanted, after]);
   const read = useExecutionPage(scope, wanted, after);
   const page = useKept(read.page, JSON.stringify(scope));
+  const [shownView, setShownView] = useState(view);
+  if (read.page !== undefined && shownView !== view) setShownView(view);
   const refresh = useRefresh(read.run, read.isFetching, REFRESH_PAUSE_MS);
 
   const [told, setTold] = useState(NOTHING);
@@ -57,7 +59,8 @@ export function useUsage(scope: Scope, place: UsagePlace, signals: Signals): Usa
   function onChange({ kind, executionId, execution }: ExecutionChange): void {
     signals.emit(executionId);
     if (execution) setTold((before) => added(before, execution));
-    if (kind === "STARTED" && execution && after !== null && isWanted(wanted, execution)) {
+    // What has just begun is of no deleted flow.
+    if (kind === "STARTED" && execution && after !== null && scope !== "deleted" && isWanted(wanted, execution)) {
       setNewcomers(({ view, ids }) => ({ view, ids: new Set(ids).add(executionId) }));
     }
     if (!kind.startsWith("NODE_")) refresh();
@@ -66,12 +69,17 @@ export function useUsage(scope: Scope, place: UsagePlace, signals: Signals): Usa
     refresh();
     signals.emitAll();
   }
+  function onReturn(): void {
+    if (read.error) refresh();
+    signals.emitAll();
+  }
   const feed = useFeed({
-    flowId: scope === null ? null : read.flowId,
+    flowId: typeof scope === "string" ? null : read.flowId,
     cursor: read.isStale ? undefined : read.page?.changeCursor,
     onStart: signals.emitAll,
     onChange,
     onResync,
+    onReturn,
   });
   const isPolling = feed === "down" && page?.hasPendingExecutions === true;
   usePolling(isPolling, onResync);
@@ -80,7 +88,7 @@ export function useUsage(scope: Scope, place: UsagePlace, signals: Signals): Usa
   return {
     page,
     rows,
-    isOutdated: read.page === undefined && page !== undefined,
+    isOutdated: shownView !== view,
     error: read.error,
     feed,
     isPolling,
@@ -90,24 +98,25 @@ export function useUsage(scope: Scope, place: UsagePlace, signals: Signals): Usa
 }
 
 function useExecutionPage(scope: Scope, filter: ReturnType<typeof toExecutionFilter>, after: string | null) {
+  const isOfFlow = typeof scope !== "string";
+  const { server, toolName } = isOfFlow ? scope : { server: "", toolName: "" };
   const [ofFlow, runOfFlow] = useQuery({
     query: FlowExecutions,
-    variables: { server: scope?.server ?? "", toolName: scope?.toolName ?? "", first: PAGE_SIZE, after, filter },
-    pause: scope === null,
+    variables: { server, toolName, first: PAGE_SIZE, after, filter },
+    pause: !isOfFlow,
   });
-  const [ofDeleted, runOfDeleted] = useQuery({
+  const [ofMany, runOfMany] = useQuery({
     query: Executions,
-    variables: { first: PAGE_SIZE, after, filter: { ...filter, flowDeleted: true } },
-    pause: scope !== null,
+    variables: { first: PAGE_SIZE, after, filter: scope === "deleted" ? { ...filter, flowDeleted: true } : filter },
+    pause: isOfFlow,
   });
-  const isOfFlow = scope !== null;
   const run = useCallback(() => {
-    (isOfFlow ? runOfFlow : runOfDeleted)({ requestPolicy: "network-only" });
-  }, [isOfFlow, runOfFlow, runOfDeleted]);
-  const { fetching, stale, error } = isOfFlow ? ofFlow : ofDeleted;
+    (isOfFlow ? runOfFlow : runOfMany)({ requestPolicy: "network-only" });
+  }, [isOfFlow, runOfFlow, runOfMany]);
+  const { fetching, stale, error } = isOfFlow ? ofFlow : ofMany;
   const flow = ofFlow.data?.flow;
   return {
-    page: isOfFlow ? (flow === null ? null : flow?.executions) : ofDeleted.data?.executions,
+    page: isOfFlow ? (flow === null ? null : flow?.executions) : ofMany.data?.executions,
     flowId: flow?.id,
     isFetching: fetching || stale,
     isStale: stale,
