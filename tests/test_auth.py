@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from flowtrail import auth, tokens
-from flowtrail.auth import Access, Viewer, record_token
+from flowtrail.auth import Access, Viewer
 from flowtrail.database import Database
 from flowtrail.errors import BadUserInput, ConfigurationError, NotFound, Unauthenticated
+from flowtrail.record_token import record_token
 from flowtrail.settings import Settings
 from support import Service
 
@@ -87,7 +88,7 @@ async def test_tokens_of_the_table(database: Database, tmp_path: Path) -> None:
         await tokens.revoke(write, "dashboard")
     with pytest.raises(Unauthenticated, match="revoked"):
         await access.viewer(f"Bearer {reader}")
-    assert await access.viewer(None) == ANONYMOUS_READER
+    assert await access.viewer(None) == ANONYMOUS, "revoking the last token opens the record to nobody"
 
 
 async def test_a_token_in_use_says_so_once_a_minute(database: Database, tmp_path: Path) -> None:
@@ -167,6 +168,50 @@ def test_a_file_without_a_token_is_refused(tmp_path: Path, content: bytes) -> No
     (tmp_path / "record-token").write_bytes(content)
     with pytest.raises(ConfigurationError, match="record-token"):
         record_token(tmp_path)
+
+
+SECRETS = {
+    "DATABASE_URL": "database_url",
+    "DATABASE_LISTEN_URL": "database_listen_url",
+    "DATABASE_READ_URL": "database_read_url",
+    "FLOWTRAIL_READ_TOKEN": "read_token",
+    "FLOWTRAIL_OIDC_CLIENT_SECRET": "oidc_client_secret",
+}
+
+
+@pytest.mark.parametrize("variable", SECRETS)
+def test_every_secret_may_come_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    (tmp_path / "secret").write_text("hush\n")
+    monkeypatch.setenv(f"{variable}_FILE", str(tmp_path / "secret"))
+    loaded = Settings.load()
+    assert getattr(loaded, SECRETS[variable]).get_secret_value() == "hush"
+    assert "hush" not in repr(loaded)
+    monkeypatch.setenv(variable, "hush")
+    with pytest.raises(ConfigurationError, match="both set"):
+        Settings.load()
+    monkeypatch.delenv(variable)
+    monkeypatch.setenv(f"{variable}_FILE", str(tmp_path / "missing"))
+    with pytest.raises(ConfigurationError, match=f"{variable}_FILE"):
+        Settings.load()
+
+
+def test_no_secret_was_forgotten() -> None:
+    """Whatever a setting hides may also come from a file, and the two record tokens are two there too."""
+    hidden = {name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)}
+    assert hidden == set(SECRETS.values()) | {"record_token"}
+
+
+async def test_record_tokens_are_rotated_without_a_gap(
+    start_service: Any, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tokens").write_text("old, new\n")
+    monkeypatch.setenv("FLOWTRAIL_RECORD_TOKEN_FILE", str(tmp_path / "tokens"))
+    both = Settings.load().record_token
+    for tokens_now, accepted in ((("old",), {"old"}), (both, {"old", "new"}), (("new",), {"new"})):
+        service = await start_service(record_token=tokens_now)
+        for token in ("old", "new"):
+            answer = await service.execute(MUTATIONS["recordEvents"], token=token)
+            assert ("errors" not in answer) == (token in accepted), (tokens_now, token)
 
 
 MUTATIONS = {

@@ -1,18 +1,28 @@
-"""Signing in from a browser: the read token is traded for a cookie that no script can see (spec 5.10).
+"""Signing in from a browser: a read token is traded for a cookie that no script can see (spec 5.10).
 
-The cookie counts as the Authorization header it stands for, on requests that come from a page of this very service only.
+The cookie counts as the Authorization header it stands for. Requests of other sites' pages don't get here (doors.py).
 """
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 
-from flowtrail.errors import BadUserInput, FlowtrailError, Forbidden, LimitExceeded, Unauthenticated, Unavailable
+from flowtrail.errors import (
+    BadUserInput,
+    FlowtrailError,
+    Forbidden,
+    LimitExceeded,
+    TimedOut,
+    TooManyAttempts,
+    Unauthenticated,
+    Unavailable,
+)
+from flowtrail.throttling import client_of
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -20,23 +30,30 @@ if TYPE_CHECKING:
 
     from flowtrail.auth import Access
 
+PATH = "/session"
 COOKIE = "flowtrail_session"
-_COOKIE_SECONDS = 30 * 24 * 3600
+SIGN_IN_PATH = f"{PATH}/oidc"
+"""Where a browser is sent to sign in at the OpenID provider (sign_in.py)."""
+_TOKEN_COOKIE_SECONDS = 30 * 24 * 3600
 _MAX_BODY_BYTES = 16 * 1024
-_STATUS = {BadUserInput: 400, Unauthenticated: 401, Forbidden: 403, LimitExceeded: 413, Unavailable: 503}
+_STATUS = {
+    BadUserInput.code: 400,
+    Unauthenticated.code: 401,
+    Forbidden.code: 403,
+    LimitExceeded.code: 413,
+    Unavailable.code: 503,
+    TimedOut.code: 504,
+}
 
 
 def mount(app: FastAPI) -> None:
     """Add /session to the application, and let the cookie count wherever a token does."""
     app.add_middleware(CookieAsAuthorization)
-    app.add_route("/session", _session, methods=["GET", "POST", "DELETE"], include_in_schema=False)
+    app.add_route(PATH, _session, methods=["GET", "POST", "DELETE"], include_in_schema=False)
 
 
 class CookieAsAuthorization:
-    """Gives requests that carry the cookie, and no Authorization of their own, the header it stands for.
-
-    A browser sends the cookie, and opens WebSockets, whoever asks it to: both count only when a page of this service asks.
-    """
+    """Gives requests that carry the cookie, and no Authorization of their own, the header it stands for."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -45,25 +62,16 @@ class CookieAsAuthorization:
         """Handle one ASGI connection."""
         if scope["type"] in ("http", "websocket"):
             connection = HTTPConnection(scope)
-            if scope["type"] == "websocket" and not _is_same_origin(connection):
-                await send({"type": "websocket.close", "code": 4403, "reason": "Forbidden: another origin"})
-                return
             token = connection.cookies.get(COOKIE)
-            if token and "authorization" not in connection.headers and _may_use_cookie(connection):
+            if token and "authorization" not in connection.headers:
                 scope = {**scope, "headers": [*scope["headers"], (b"authorization", _authorization(token))]}
         await self._app(scope, receive, send)
 
 
-def _may_use_cookie(connection: HTTPConnection) -> bool:
-    return connection.scope.get("method") in ("GET", "HEAD") or _is_same_origin(connection)
-
-
-def _is_same_origin(connection: HTTPConnection) -> bool:
-    """Whether a page of this service asks, or none: browsers always send Origin with POST and WebSocket, others need not."""
-    if connection.headers.get("sec-fetch-site") == "same-origin":
-        return True
-    origin = connection.headers.get("origin")
-    return origin is None or urlsplit(origin).netloc.lower() == connection.headers.get("host", "").lower()
+def set_cookie(response: Response, request: Request, token: str, max_age: int) -> None:
+    """Let the browser keep `token` for `max_age` seconds, for this site's own requests only; 0 takes it back."""
+    value = quote(token, safe="")
+    response.set_cookie(COOKIE, value, max_age, httponly=True, samesite="strict", secure=request.url.scheme == "https")
 
 
 def _authorization(cookie: str) -> bytes:
@@ -71,20 +79,31 @@ def _authorization(cookie: str) -> bytes:
 
 
 async def _session(request: Request) -> Response:
-    """GET: whether this browser is signed in; POST {"token"}: sign in; DELETE: sign out."""
+    """GET: whether this browser is signed in, and where else it may; POST {"token"}: sign in; DELETE: sign out."""
     access: Access = request.app.state.service.access
     try:
         if request.method == "GET":
-            return JSONResponse({"isSignedIn": await _is_signed_in(access, request)}, headers={"Cache-Control": "no-store"})
-        if not _is_same_origin(request):
-            raise Forbidden("the request comes from another origin")
+            return await _state(access, request)
+        response = Response(status_code=204)
         if request.method == "DELETE":
-            return _with_cookie(Response(status_code=204), request, "", 0)
-        token = _token(await _body(request))
-        await _require_reader(access, token)
-        return _with_cookie(Response(status_code=204), request, quote(token, safe=""), _COOKIE_SECONDS)
+            await access.end_session(unquote(request.cookies.get(COOKIE, "")))
+            set_cookie(response, request, "", 0)
+        else:
+            token = _token(await _body(request))
+            await _require_reader(access, token, client_of(request))
+            set_cookie(response, request, token, _TOKEN_COOKIE_SECONDS)
     except FlowtrailError as error:
-        return JSONResponse({"code": error.code, "message": error.message}, _STATUS.get(type(error), 400))
+        answer = {"code": error.code, "message": error.message}
+        if isinstance(error, TooManyAttempts):
+            return JSONResponse(answer, 429, {"Retry-After": str(error.retry_after)})
+        return JSONResponse(answer, _STATUS.get(error.code, 400))
+    return response
+
+
+async def _state(access: Access, request: Request) -> Response:
+    can_sign_in = access.provider is not None and access.provider.can_sign_in
+    state = {"isSignedIn": await _is_signed_in(access, request), "signInUrl": SIGN_IN_PATH if can_sign_in else None}
+    return JSONResponse(state, headers={"Cache-Control": "no-store"})
 
 
 async def _is_signed_in(access: Access, request: Request) -> bool:
@@ -92,14 +111,14 @@ async def _is_signed_in(access: Access, request: Request) -> bool:
     if not token:
         return False
     try:
-        return (await access.viewer(f"Bearer {unquote(token)}")).can_read
+        return (await access.viewer(f"Bearer {unquote(token)}", client_of(request))).can_read
     except Unauthenticated:
         return False
 
 
-async def _require_reader(access: Access, token: str) -> None:
+async def _require_reader(access: Access, token: str, client: str) -> None:
     """Raise unless the token is one to read with: a browser has no use for one that may write."""
-    viewer = await access.viewer(f"Bearer {token}")
+    viewer = await access.viewer(f"Bearer {token}", client)
     if viewer.can_record:
         raise Forbidden("this is a recorder token: sign in with one that may only read")
     if not viewer.can_read:
@@ -124,8 +143,3 @@ def _token(body: bytes) -> str:
     if not isinstance(token, str) or not token.strip() or not token.isascii():
         raise BadUserInput("token: must be a token")
     return token.strip()
-
-
-def _with_cookie(response: Response, request: Request, value: str, max_age: int) -> Response:
-    response.set_cookie(COOKIE, value, max_age, httponly=True, samesite="strict", secure=request.url.scheme == "https")
-    return response

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from flowtrail.errors import BadUserInput, NotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     import asyncpg
 
@@ -89,15 +89,17 @@ async def revoke(write: Write, name: str) -> None:
         raise NotFound(f"there is no valid token named {name}")
 
 
-async def by_digest(read: Read, token_digest: bytes) -> ApiToken | None:
-    """Return the valid token with that digest."""
-    row = await read.fetchrow(f"SELECT {_COLUMNS} FROM api_token WHERE hash = $1 AND revoked_at IS NULL", token_digest)
-    return _from_row(row) if row else None
+async def by_digests(read: Read, digests: Collection[bytes]) -> dict[bytes, ApiToken]:
+    """Return those of the tokens that are valid."""
+    rows = await read.fetch(
+        f"SELECT hash, {_COLUMNS} FROM api_token WHERE hash = ANY($1::bytea[]) AND revoked_at IS NULL", list(digests)
+    )
+    return {row["hash"]: _from_row(row) for row in rows}
 
 
 async def any_for_reading(read: Read) -> bool:
-    """Tell whether a valid token of scope `read` exists."""
-    found: bool = await read.fetchval("SELECT EXISTS (SELECT FROM api_token WHERE scope = 'read' AND revoked_at IS NULL)")
+    """Tell whether a token of scope `read` was ever made: revoking the last one must not open the record to everybody."""
+    found: bool = await read.fetchval("SELECT EXISTS (SELECT FROM api_token WHERE scope = 'read')")
     return found
 
 
@@ -111,6 +113,13 @@ async def mark_used(write: Write, token_id: uuid.UUID) -> None:
 
 
 def _from_row(row: asyncpg.Record) -> ApiToken:
-    values = dict(row)
-    servers = values.pop("servers")
-    return ApiToken(**values, servers=None if servers is None else frozenset(servers))
+    servers = row["servers"]
+    return ApiToken(
+        id=row["id"],
+        name=row["name"],
+        scope=row["scope"],
+        servers=None if servers is None else frozenset(servers),
+        created_at=row["created_at"],
+        last_used_at=row["last_used_at"],
+        revoked_at=row["revoked_at"],
+    )

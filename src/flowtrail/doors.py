@@ -1,0 +1,192 @@
+"""What is checked of a request before anything looks at what it asks: where it comes from, and whom it means to reach.
+
+A browser asks whom any page tells it to. Host is checked against DNS rebinding, Origin against other sites' pages; both for HTTP
+and WebSocket. Proxies are believed, and other origins let in, only when the settings name them.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+import socket
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import structlog
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import HTTPConnection
+from starlette.responses import Response
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+
+from flowtrail.errors import ConfigurationError, Forbidden
+from flowtrail.observability import metrics
+from flowtrail.throttling import client_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fastapi import FastAPI
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from flowtrail.settings import Settings
+
+log = structlog.get_logger()
+
+_HOST = re.compile(r"(?:\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[a-z0-9._-]+))(?::[0-9]{1,5})?")
+_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_EXPOSED_HEADERS = ("Retry-After", "X-Request-Id")
+_MISDIRECTED, _FORBIDDEN = 421, 403
+
+
+def mount(app: FastAPI, settings: Settings) -> None:
+    """Put the doors before the application, in the order in which a request passes them: proxy, host, CORS, origin.
+
+    Call it after other middlewares that must come behind them were added. Raises ConfigurationError.
+    """
+    origins = tuple(_checked_origin(origin) for origin in settings.allowed_origins)
+    proxies = [_checked_proxy(proxy) for proxy in settings.trusted_proxies]
+    app.add_middleware(OriginDoor, allowed=origins)
+    if origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=("GET", "POST", "DELETE"),
+            allow_headers=("Authorization", "Content-Type"),
+            allow_credentials=True,
+            expose_headers=_EXPOSED_HEADERS,
+        )
+    app.add_middleware(HostDoor, allowed=settings.allowed_hosts)
+    if proxies:
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=proxies)
+
+
+class HostDoor:
+    """Refuses names that are not this service's: a page of another site may have had its name point here (DNS rebinding).
+
+    Addresses are let through, since no name was resolved to them. Where no names are set, any will do, but on a connection
+    from this machine, where reading may be open: there only this machine's own names, and whoever shows a token, which such a
+    page does not have.
+    """
+
+    def __init__(self, app: ASGIApp, allowed: Sequence[str]) -> None:
+        self._app = app
+        self._allowed = tuple(name.lower() for name in allowed)
+        self._machine = socket.gethostname().lower()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one ASGI connection."""
+        if scope["type"] in ("http", "websocket"):
+            connection = HTTPConnection(scope)
+            name = _name_of(connection.headers.get("host", ""))
+            if not self._is_ours(name, connection):
+                reason = "Host: is not a name of this service; FLOWTRAIL_ALLOWED_HOSTS lists those that are"
+                await _refuse(connection, receive, send, "HOST", _MISDIRECTED, reason)
+                return
+        await self._app(scope, receive, send)
+
+    def _is_ours(self, name: str | None, connection: HTTPConnection) -> bool:
+        if name is None:
+            return False
+        if _is_address(name) or name in ("localhost", self._machine) or name.endswith(".localhost"):
+            return True
+        if self._allowed:
+            return any(_matches(name, pattern) for pattern in self._allowed)
+        return "authorization" in connection.headers or not _is_loopback(connection.scope.get("server"))
+
+
+class OriginDoor:
+    """Refuses what a page of another site makes a browser send. Who is no browser sends no Origin, and is not concerned."""
+
+    def __init__(self, app: ASGIApp, allowed: Sequence[str]) -> None:
+        self._app = app
+        self._allowed = frozenset(allowed)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one ASGI connection."""
+        if scope["type"] == "websocket" or (scope["type"] == "http" and scope["method"] not in _SAFE_METHODS):
+            connection = HTTPConnection(scope)
+            origin = connection.headers.get("origin")
+            if origin is not None and origin.lower() not in self._allowed and not _is_same(origin, connection):
+                reason = "Origin: the request comes from another site; FLOWTRAIL_ALLOWED_ORIGINS lists those that may"
+                await _refuse(connection, receive, send, "ORIGIN", _FORBIDDEN, reason)
+                return
+        await self._app(scope, receive, send)
+
+
+async def _refuse(connection: HTTPConnection, receive: Receive, send: Send, header: str, status: int, reason: str) -> None:
+    """Answer with a coded error; a WebSocket is not accepted, which its client sees as status 403."""
+    scope = connection.scope
+    metrics.refusals.labels(header).inc()
+    log.warning("request refused", client=client_of(connection), path=scope["path"][:200], reason=reason)
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 4403, "reason": "Forbidden"})
+        return
+    error = {"message": reason, "extensions": {"code": Forbidden.code}}
+    # As GraphQL clients read it, and as the page reads /session.
+    body = json.dumps({"errors": [error], "code": Forbidden.code, "message": reason})
+    await Response(body, status, {"Cache-Control": "no-store"}, "application/json")(scope, receive, send)
+
+
+def _is_same(origin: str, connection: HTTPConnection) -> bool:
+    """Whether `origin` is that of this service, as the browser says, or by the Host asked for, which a proxy may have changed.
+
+    A page that came by http is not one that came by https.
+    """
+    if connection.headers.get("sec-fetch-site") == "same-origin":
+        return True
+    try:
+        page, host = urlsplit(origin.lower()), urlsplit(f"//{connection.headers.get('host', '').lower()}")
+        ports = page.port, host.port
+    except ValueError:
+        return False
+    default = _DEFAULT_PORTS.get(page.scheme)
+    if default is None or not page.hostname or (page.scheme == "http" and connection.scope["scheme"] in ("https", "wss")):
+        return False
+    return page.hostname == host.hostname and (ports[0] or default) == (ports[1] or default)
+
+
+def _name_of(host: str) -> str | None:
+    """The name or address in a Host header, without port and brackets; None when it is none."""
+    found = _HOST.fullmatch(host.lower())
+    return (found["address"] or found["name"].removesuffix(".")) if found else None
+
+
+def _matches(name: str, pattern: str) -> bool:
+    """`*` matches all, `*.example.com` every name below example.com, anything else itself."""
+    return pattern in ("*", name) or (pattern.startswith("*.") and name.endswith(pattern[1:]))
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_loopback(server: object) -> bool:
+    """Whether the address that a connection reached is this machine's own; `server` is as in an ASGI scope."""
+    match server:
+        case (str(host), _) if _is_address(host):
+            address = ipaddress.ip_address(host)
+            return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+        case (str(host), _):
+            return host == "localhost"
+    return False
+
+
+def _checked_origin(origin: str) -> str:
+    parts = urlsplit(origin.lower())
+    if parts.scheme not in ("http", "https") or not parts.netloc or origin.lower() != f"{parts.scheme}://{parts.netloc}":
+        raise ConfigurationError("FLOWTRAIL_ALLOWED_ORIGINS: each must be like https://dashboard.example.com, without a path")
+    return origin.lower()
+
+
+def _checked_proxy(proxy: str) -> str:
+    try:
+        ipaddress.ip_network(proxy)
+    except ValueError:
+        raise ConfigurationError("FLOWTRAIL_TRUSTED_PROXIES: each must be an address, or a network like 10.0.0.0/8") from None
+    return proxy
