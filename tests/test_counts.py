@@ -18,6 +18,7 @@ from support import Service
 
 StartService = Callable[..., Any]
 STATUSES = ("PENDING", "FULFILLED", "ERROR")
+TABLES = ("execution_count", "execution_duration_count", "execution_error_count")
 COUNTED = """
 SELECT flow_id, is_preview, CASE WHEN status = 'PENDING' AND deadline <= now() THEN 'ERROR' ELSE status END AS status, count(*) AS n
 FROM execution GROUP BY 1, 2, 3"""
@@ -72,6 +73,8 @@ async def test_counts_equal_the_rows_at_every_read_under_eight_writers(start_ser
     await asyncio.gather(*writers)
     assert reads > 0
     stored = await compare(database)
+    async with database.snapshot() as read:
+        assert await counts.compare(read) == []
     for service in services:
         assert await count(service) == stored
         assert sum([await count(service, status=[status]) for status in STATUSES]) == stored
@@ -96,13 +99,14 @@ async def test_counts_are_the_same_before_and_after_they_are_folded(start_servic
 async def test_buckets_that_come_to_nothing_are_dropped(start_service: StartService, database: Database) -> None:
     service = await start_service(fold_interval=None)
     ids = [str(uuid7()) for _ in range(5)]
-    await accept(service, *(started(id_) for id_ in ids))
+    await accept(service, *(started(id_) for id_ in ids), *(finished(id_, error="EXCEPTION") for id_ in ids[:3]))
     async with database.write() as write:
         await counts.fold(write)
+        assert [await write.fetchval(f"SELECT count(*) > 0 FROM {table}") for table in TABLES] == [True] * 3
     await purge(database, ids)
     async with database.write() as write:
         await counts.fold(write)
-        assert await write.fetchval("SELECT count(*) FROM execution_count") == 0
+        assert [await write.fetchval(f"SELECT count(*) FROM {table}") for table in TABLES] == [0] * 3
     assert await count(service) == 0
 
 

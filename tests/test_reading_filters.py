@@ -20,6 +20,7 @@ from test_counts import ask_to_delete
 
 BASE = datetime(2026, 5, 17, 12, tzinfo=UTC)
 CITIES = ("Oslo", "Århus", "100%_sure\\", "nil\0nil")
+ORDERS = (1, "1", 2**70, {"of": [1, "a"]}, True)
 KINDS = ("TOOL_ERROR", "EXCEPTION", "CANCELLED")
 TIMED_OUT_MESSAGE = "The timeout of the flow passed before the execution ended."
 StartService = Callable[..., Any]
@@ -40,6 +41,7 @@ class Row:
     client: str | None
     trace: str | None
     preview: str
+    params: dict[str, Any]
     status: str = "PENDING"
     duration_ms: float | None = None
     kind: str | None = None
@@ -85,9 +87,20 @@ def matches(row: Row, wanted: dict[str, Any]) -> bool:
             "clientName" not in wanted or row.client == wanted["clientName"],
             "traceId" not in wanted or row.trace == wanted["traceId"],
             "durationMsAtLeast" not in wanted or (row.duration_ms is not None and row.duration_ms >= wanted["durationMsAtLeast"]),
+            "param" not in wanted or any(repr(has(row.params, one["path"])) == repr(one["value"]) for one in wanted["param"]),
             "text" not in wanted or any(wanted["text"].lower().replace("\0", "\u2400") in text for text in row.texts),
         )
     )
+
+
+def has(params: Any, path: str) -> Any:
+    """Return what is at a pointer, None for nothing."""
+    for token in path.split("/")[1:]:
+        try:
+            params = params[int(token) if isinstance(params, list) else token]
+        except (KeyError, IndexError, TypeError, ValueError):
+            return None
+    return params
 
 
 @pytest.fixture
@@ -101,7 +114,7 @@ async def collection(start_service: StartService, database: Database) -> Collect
     rng, rows, events = random.Random(5), [], []
     for _ in range(120):
         server, tool = rng.choice(("orders", "orders", "depot", "rogue")), rng.choice(("ship", "pack"))
-        city = rng.choice(CITIES)
+        params = {"city": (city := rng.choice(CITIES)), "order": rng.choice(ORDERS)}
         row = Row(
             id=str(uuid7()),
             server=server,
@@ -114,8 +127,9 @@ async def collection(start_service: StartService, database: Database) -> Collect
             client=rng.choice((None, "inspector", "desk")),
             trace=rng.choice((None, "trace-1", "trace-2")),
             preview=f"city: {city}".replace("\0", "\u2400"),
+            params=params,
         )
-        events += life(row, city, rng)
+        events += life(row, rng)
         rows.append(row)
     await accept(service, *events, sent_at=BASE)
     await hold_deadlines(database, *(row.id for row in rows))
@@ -125,11 +139,11 @@ async def collection(start_service: StartService, database: Database) -> Collect
     return Collection(service, rows, list(flow_ids.values()))
 
 
-def life(row: Row, city: str, rng: random.Random) -> list[Event]:
+def life(row: Row, rng: random.Random) -> list[Event]:
     """The events of one execution; what they make of it is written into the row."""
     client = {"client": {"name": row.client}} if row.client else {}
     start = started(
-        row.id, server=row.server, tool=row.tool, at=row.started_at, params={"city": city}, isPreview=row.is_preview,
+        row.id, server=row.server, tool=row.tool, at=row.started_at, params=row.params, isPreview=row.is_preview,
         traceId=row.trace, toolExists=row.flow_id is not None, **client,
     )  # fmt: skip
     events, node = [start], rng.randrange(3)
@@ -173,6 +187,15 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "clientName": st.sampled_from(["inspector", "desk", "Desk"]),
     "traceId": st.sampled_from(["trace-1", "trace-2", "trace-3"]),
     "durationMsAtLeast": st.sampled_from([0, 0.5, 1, 1499.999, 1500, 1500.001, 90_000, 1e9]),
+    "param": st.lists(
+        st.fixed_dictionaries({"path": st.just("/city"), "value": st.sampled_from(CITIES)})
+        | st.fixed_dictionaries({"path": st.just("/order"), "value": st.sampled_from(ORDERS)})
+        | st.fixed_dictionaries(
+            {"path": st.sampled_from(["/order/of/0", "/city", "/order/1"]), "value": st.sampled_from([1, "1"])}
+        ),
+        min_size=1,
+        max_size=3,
+    ),
     "text": st.sampled_from(
         ["OSLO", "ship", "Ship orders", "%", "_", "\\", "%_", "L\0N", "it was e", "node 1", "timeout OF", "city: ", "zzz"]
     ),
@@ -191,6 +214,14 @@ EACH: dict[str, list[Any]] = {
     "clientName": ["inspector", "nobody"],
     "traceId": ["trace-1", "nothing"],
     "durationMsAtLeast": [0, 1500, 1500.001, 90_000, 300_000],
+    "param": [
+        [{"path": "/city", "value": "Oslo"}],
+        [{"path": "/order", "value": 1}],
+        [{"path": "/order", "value": "1"}, {"path": "/order/of/1", "value": "a"}],
+        [{"path": "/order", "value": 2**70}, {"path": "/city", "value": "nil\0nil"}],
+        [{"path": "/order", "value": {"of": [1, "a"]}}],
+        [{"path": "/city", "value": "oslo"}],
+    ],
     "text": ["OSLO", "ship orders", "100%_", "%", "L\0N", "it was except", "node 2", "passed before"],
 }
 

@@ -13,6 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from uuid_utils.compat import uuid7
 
+from flowtrail.counts import percentile_ms
+from flowtrail.counts.durations import BOUNDS, duration_bin
+from flowtrail.counts.tables import DURATION_BIN
 from flowtrail.database import Database
 from properties import examples, fresh_server
 from reader import hold_deadlines, pass_deadline
@@ -34,22 +37,24 @@ query Statistics($server: String!, $timeRange: TimeRange, $first: Int) {
 StartService = Callable[..., Any]
 Row = dict[str, Any]
 FATES = ("PENDING", "overdue", "FULFILLED", "TOOL_ERROR", "EXCEPTION")
+SECONDS = st.one_of(*(st.integers(0, longest) for longest in (90, 7200, 200_000, 10_000_000)))
+"""Near one another and far apart, so that ranges begin and end inside every grain."""
 
 
-@pytest.fixture
-async def service(start_service: StartService) -> Service:
-    running: Service = await start_service(sweep_interval=None)
+@pytest.fixture(params=[None, 0.01], ids=["unfolded", "folding"])
+async def service(start_service: StartService, request: pytest.FixtureRequest) -> Service:
+    running: Service = await start_service(sweep_interval=None, fold_interval=request.param)
     return running
 
 
 async def record(service: Service, database: Database, server: str, wanted: list[tuple[str, int, int]]) -> list[Row]:
-    """Record executions of (fate, minutes after BASE, duration in ms) and return what statistics must count."""
+    """Record executions of (fate, seconds after BASE, duration in ms) and return what statistics must count."""
     rows: list[Row] = []
     events: list[Event] = []
-    for fate, minutes, duration in wanted:
-        id_, at, end = str(uuid7()), BASE + timedelta(minutes=minutes), None
+    for fate, seconds, duration in wanted:
+        id_, at, end = str(uuid7()), BASE + timedelta(seconds=seconds), None
         events += [started(id_, server=server, at=at), node_started(id_, 0, at=at)]
-        if minutes % 2:
+        if seconds % 2:
             events.append(node_finished(id_, 0, at=at, status="ERROR"))
         kind = "TIMED_OUT" if fate == "overdue" else fate if fate in FATES[3:] else None
         if fate == "overdue":
@@ -112,9 +117,9 @@ def check_errors(groups: list[dict[str, Any]], rows: list[Row]) -> None:
 
 @examples(25)
 @given(
-    wanted=st.lists(st.tuples(st.sampled_from(FATES), st.integers(0, 5000), st.integers(0, 100_000)), max_size=30),
-    begin=st.none() | st.integers(-10, 5000),
-    length=st.none() | st.integers(1, 6000),
+    wanted=st.lists(st.tuples(st.sampled_from(FATES), SECONDS, st.integers(0, 100_000)), max_size=30),
+    begin=st.none() | SECONDS,
+    length=st.none() | SECONDS.filter(lambda seconds: seconds > 0),
 )
 async def test_statistics_equal_brute_force(
     service: Service, database: Database, wanted: list[tuple[str, int, int]], begin: int | None, length: int | None
@@ -122,8 +127,8 @@ async def test_statistics_equal_brute_force(
     server = fresh_server()
     await register(service, {"toolName": "ship"}, server=server)
     rows = await record(service, database, server, wanted)
-    start = None if begin is None else BASE + timedelta(minutes=begin)
-    end = None if length is None else BASE + timedelta(minutes=(begin or 0) + length)
+    start = None if begin is None else BASE + timedelta(seconds=begin)
+    end = None if length is None else BASE + timedelta(seconds=(begin or 0) + length)
     time_range = {name: time.isoformat() for name, time in (("from", start), ("to", end)) if time}
     inside = [row for row in rows if (start is None or row["at"] >= start) and (end is None or row["at"] < end)]
     found = (await ask(service, STATISTICS, server=server, timeRange=time_range or None))["flow"]["statistics"]
@@ -194,3 +199,68 @@ async def test_a_range_that_ends_before_it_begins_is_refused(service: Service) -
     time_range = {"from": BASE.isoformat(), "to": BASE.isoformat()}
     error = await error_of(service, STATISTICS, server=server, timeRange=time_range)
     assert (error["message"], error["extensions"]["code"]) == ("timeRange: from must lie before to", "BAD_USER_INPUT")
+
+
+MESSAGES = """
+query Messages($timeRange: TimeRange) {
+  flow(by: {tool: {server: "orders", toolName: "ship"}}) {
+    statistics(timeRange: $timeRange) { topErrors { kind nodeId message count sample { errorInfo { message } } } }
+  }
+}"""
+
+
+async def test_errors_are_grouped_by_kind_node_and_message_but_for_numbers_and_ids(service: Service) -> None:
+    messages = [
+        ("EXCEPTION", "order 17 is not there"),
+        ("EXCEPTION", "order 4711 is not there"),
+        ("TOOL_ERROR", "order 18 is not there"),
+        ("EXCEPTION", "order eighteen is not there"),
+        ("EXCEPTION", "3f2504e0-4f89-11d3-9a0c-0305e82c3301: deadbeef01 took 1.5 s at 0x7FFF12"),
+        ("EXCEPTION", "d3b07384-d113-4ec4-9c5e-5c6b7d8e9f00: cafe1234beef took 12 s at 0x01"),
+        ("EXCEPTION", "y" * 400),
+        ("EXCEPTION", "y" * 401),
+        ("EXCEPTION", ""),
+    ]
+    for second, (kind, message) in enumerate(messages):
+        start = started(at=BASE + timedelta(seconds=second))
+        end = finished(start["started"]["executionId"], at=BASE + timedelta(minutes=1), error=kind)
+        end["finished"]["errorInfo"]["message"] = message
+        await accept(service, start, end, sent_at=BASE)
+    groups = (await ask(service, MESSAGES))["flow"]["statistics"]["topErrors"]
+    assert [(group["kind"], group["message"], group["count"]) for group in groups] == [
+        ("EXCEPTION", "y" * 300, 2),
+        ("EXCEPTION", "…: … took … s at …", 2),
+        ("EXCEPTION", "order … is not there", 2),
+        ("EXCEPTION", "", 1),
+        ("EXCEPTION", "order eighteen is not there", 1),
+        ("TOOL_ERROR", "order … is not there", 1),
+    ]
+    assert groups[2]["sample"]["errorInfo"]["message"] == "order 4711 is not there"
+    first_second = {"to": (BASE + timedelta(seconds=1)).isoformat()}
+    groups = (await ask(service, MESSAGES, timeRange=first_second))["flow"]["statistics"]["topErrors"]
+    assert [(group["count"], group["sample"]["errorInfo"]["message"]) for group in groups] == [(1, "order 17 is not there")]
+
+
+@examples(200)
+@given(st.integers(0, 10**17), st.integers(0, 10**17))
+def test_a_bin_holds_what_differs_by_less_than_two_percent(one: int, other: int) -> None:
+    bins = [duration_bin(BASE, BASE + timedelta(microseconds=length)) for length in sorted((one, other))]
+    assert bins == sorted(bins)
+    for length in (one, other):
+        middle = percentile_ms([duration_bin(BASE, BASE + timedelta(microseconds=length))], [1], 0.5)
+        assert middle == pytest.approx(length / 1000, rel=0.01)
+
+
+async def test_postgresql_finds_the_same_bins(database: Database) -> None:
+    lengths = [length for bound in BOUNDS[:-400] for length in (bound, bound + 1, max(bound - 1, 0))]
+    binned = DURATION_BIN.format(started_at="moment", ended_at="moment + length * interval '1 microsecond'")
+    async with database.read() as read:
+        found = await read.fetch(
+            f"SELECT {binned} AS bin FROM unnest($1::bigint[]) WITH ORDINALITY AS each(length, number), "
+            "(SELECT timestamptz '2026-05-17 12:00Z') AS start(moment) ORDER BY number",
+            lengths,
+        )
+    start = datetime(2026, 5, 17, 12, tzinfo=UTC)
+    representable = [length for length in lengths if length < 10**17]
+    expected = [duration_bin(start, start + timedelta(microseconds=length)) for length in representable]
+    assert [row["bin"] for row, length in zip(found, lengths, strict=True) if length < 10**17] == expected

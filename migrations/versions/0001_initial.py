@@ -9,14 +9,18 @@ depends_on: str | None = None
 
 TABLES = (
     "api_token",
+    "browser_session",
     "execution_change",
     "execution_count",
     "execution_count_delta",
+    "execution_duration_count",
+    "execution_error_count",
     "feed_epoch",
     "feed_floor",
     "flow",
     "recorder",
     "execution",
+    "execution_parameter",
     "execution_payload",
     "node_execution",
 )
@@ -37,6 +41,16 @@ STATEMENTS = (
     )
     """,
     "CREATE UNIQUE INDEX api_token_hash_key ON api_token (hash)",
+    """
+    CREATE TABLE browser_session (
+        hash BYTEA NOT NULL,
+        subject TEXT NOT NULL,
+        servers TEXT[],
+        created_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+        expires_at TIMESTAMP WITH TIME ZONE NOT NULL,
+        CONSTRAINT browser_session_pkey PRIMARY KEY (hash)
+    )
+    """,
     """
     CREATE TABLE execution_change (
         xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
@@ -70,11 +84,35 @@ STATEMENTS = (
         bucket TIMESTAMP WITH TIME ZONE NOT NULL,
         status TEXT NOT NULL,
         is_preview BOOLEAN NOT NULL,
+        duration_bin SMALLINT,
+        error_group UUID,
         n BIGINT NOT NULL,
         CONSTRAINT execution_count_delta_pkey PRIMARY KEY (id)
     )
     """,
     "CREATE INDEX execution_count_delta_flow_idx ON execution_count_delta (flow_id)",
+    """
+    CREATE TABLE execution_duration_count (
+        flow_id UUID NOT NULL,
+        grain TEXT NOT NULL,
+        bucket TIMESTAMP WITH TIME ZONE NOT NULL,
+        duration_bin SMALLINT NOT NULL,
+        n BIGINT NOT NULL,
+        CONSTRAINT execution_duration_count_pkey PRIMARY KEY (flow_id, grain, bucket, duration_bin),
+        CONSTRAINT execution_duration_count_grain_known CHECK (grain IN ('total', 'day', 'hour', 'minute'))
+    )
+    """,
+    """
+    CREATE TABLE execution_error_count (
+        flow_id UUID NOT NULL,
+        grain TEXT NOT NULL,
+        bucket TIMESTAMP WITH TIME ZONE NOT NULL,
+        error_group UUID NOT NULL,
+        n BIGINT NOT NULL,
+        CONSTRAINT execution_error_count_pkey PRIMARY KEY (flow_id, grain, bucket, error_group),
+        CONSTRAINT execution_error_count_grain_known CHECK (grain IN ('total', 'day', 'hour', 'minute'))
+    )
+    """,
     """
     CREATE TABLE feed_epoch (
         one BOOLEAN DEFAULT true NOT NULL,
@@ -151,6 +189,7 @@ STATEMENTS = (
         error_message TEXT,
         failed_node_id TEXT,
         failed_node_name TEXT,
+        error_group UUID,
         late_status TEXT,
         late_ended_at TIMESTAMP WITH TIME ZONE,
         late_error_kind TEXT,
@@ -177,12 +216,27 @@ STATEMENTS = (
         WHERE status = 'ERROR'
     """,
     """
+    CREATE INDEX execution_flow_error_group_idx
+        ON execution (flow_id, error_group, started_at DESC, id DESC)
+        WHERE status = 'ERROR'
+    """,
+    """
     CREATE INDEX execution_flow_error_page_idx
         ON execution (flow_id, started_at DESC, id DESC)
         WHERE status = 'ERROR'
     """,
+    """
+    CREATE INDEX execution_flow_kind_page_idx
+        ON execution (flow_id, error_kind, started_at DESC, id DESC)
+        WHERE status = 'ERROR'
+    """,
     "CREATE INDEX execution_flow_page_idx ON execution (flow_id, started_at DESC, id DESC)",
     "CREATE INDEX execution_flow_pending_idx ON execution (flow_id, deadline) WHERE status = 'PENDING'",
+    """
+    CREATE INDEX execution_kind_page_idx
+        ON execution (error_kind, started_at DESC, id DESC)
+        WHERE status = 'ERROR'
+    """,
     "CREATE INDEX execution_page_idx ON execution (started_at DESC, id DESC)",
     """
     CREATE INDEX execution_parent_idx
@@ -191,6 +245,18 @@ STATEMENTS = (
     """,
     "CREATE INDEX execution_pending_idx ON execution (deadline) WHERE status = 'PENDING'",
     "CREATE INDEX execution_trace_idx ON execution (trace_id, started_at DESC, id DESC) WHERE trace_id IS NOT NULL",
+    """
+    CREATE TABLE execution_parameter (
+        flow_id UUID NOT NULL,
+        digest UUID NOT NULL,
+        started_at TIMESTAMP WITH TIME ZONE NOT NULL,
+        execution_id UUID NOT NULL,
+        CONSTRAINT execution_parameter_pkey PRIMARY KEY (flow_id, digest, started_at, execution_id),
+        CONSTRAINT execution_parameter_execution_id_fkey FOREIGN KEY(execution_id)
+                REFERENCES execution (id) ON DELETE CASCADE
+    )
+    """,
+    "CREATE INDEX execution_parameter_execution_idx ON execution_parameter (execution_id)",
     """
     CREATE TABLE execution_payload (
         execution_id UUID NOT NULL,

@@ -11,7 +11,7 @@ from uuid_utils.compat import uuid7
 
 from flowtrail import json_text
 from flowtrail.database import Read, Write
-from flowtrail.errors import BadUserInput, Forbidden, NotFound
+from flowtrail.errors import BadUserInput, NotFound
 from flowtrail.pagination import Page, PageRequest, decode_base64, encode_base64
 from flowtrail.sql import Arguments, like_pattern
 from flowtrail.timeouts import DEFAULT_TIMEOUT_MS
@@ -98,6 +98,22 @@ async def flow_by_tool(read: Read, server: str, tool_name: str) -> Flow | None:
         json_text.clean(tool_name),
     )
     return Flow(**row) if row else None
+
+
+async def flow_ids(read: Read, server: str, tool_name: str) -> list[uuid.UUID]:
+    """Return all flows that a tool ever had, deleted ones included; raises NotFound when there was none."""
+    rows = await read.fetch(
+        "SELECT id FROM flow WHERE server = $1 AND tool_name = $2", json_text.clean(server), json_text.clean(tool_name)
+    )
+    if not rows:
+        raise NotFound(f"no flow was ever registered for the tool {tool_name} of {server}")
+    return [row["id"] for row in rows]
+
+
+async def tools_by_id(read: Read, ids: Collection[uuid.UUID]) -> dict[uuid.UUID, tuple[str, str]]:
+    """Return server and tool name of those of the flows that exist, deleted ones included."""
+    rows = await read.fetch("SELECT id, server, tool_name FROM flow WHERE id = ANY($1)", list(ids))
+    return {row["id"]: (row["server"], row["tool_name"]) for row in rows}
 
 
 async def flow_page(
@@ -248,10 +264,8 @@ async def ensure_flows(write: Write, tools: Collection[tuple[str, str]]) -> dict
 
 
 async def delete(write: Write, flow_id: uuid.UUID, servers: frozenset[str] | None) -> None:
-    """Mark a flow as deleted; its executions stay as they are. Raises NotFound, or Forbidden outside `servers`."""
+    """Mark a flow as deleted; its executions stay as they are. Raises NotFound, outside `servers` too: it does not exist there."""
     row = await write.fetchrow(f"SELECT server FROM flow WHERE id = $1 AND {_LIVE} FOR NO KEY UPDATE", flow_id)
-    if row is None:
+    if row is None or (servers is not None and row["server"] not in servers):
         raise NotFound("id: there is no such flow")
-    if servers is not None and row["server"] not in servers:
-        raise Forbidden("id: this token may not change flows of that server")
     await write.execute("UPDATE flow SET deleted_at = clock_timestamp() WHERE id = $1", flow_id)

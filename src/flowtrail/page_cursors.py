@@ -1,18 +1,17 @@
 """Numbered pages over cursors, so that a page bar can jump without offsets in the client (spec 2.3).
 
 Page numbers count from the newest row as it was when the cursors were made. `next` and `previous` join exactly what is shown; the
-others lie on the grid of full pages at that moment. All is read in one snapshot.
+others lie on the grid of full pages at that moment. All is read in one snapshot, for many flows' pages in the same statements.
 """
 
 import uuid
-from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from flowtrail.counts import ALL_FLOWS, Grains
+from flowtrail.counts import ALL_FLOWS, Ranks, overdue
 from flowtrail.database import Read
-from flowtrail.executions import ExecutionPage, Selection, bounded_positions
+from flowtrail.executions import BoundedRanks, ExecutionPage, Selection
 from flowtrail.pagination import PageRequest, Position
 
 COUNT_BOUND = 10_000
@@ -39,83 +38,124 @@ class PageCursors:
     next: PageCursor | None
 
 
-class _Order(Protocol):
-    """All the executions of a connection, newest first."""
+Scope = uuid.UUID | None
+K = TypeVar("K", bound=Scope)
 
-    async def total(self) -> int | None:
-        """How many there are; None when counting stopped at its bound."""
 
-    async def rank(self, position: Position) -> int | None:
-        """How many are newer; None beyond the bound."""
+class _Places(Protocol[K]):
+    """The executions of several connections, newest first: counted, or read up to a bound."""
 
-    async def positions(self, ranks: Sequence[int]) -> dict[int, Position]:
+    async def totals(self) -> Mapping[K, int | None]:
+        """How many there are of each; None when counting stopped at the bound."""
+
+    async def ranks(self, positions: Mapping[K, Position]) -> Mapping[K, int]:
+        """How many are newer; those beyond the bound are left out."""
+
+    async def positions(self, places: Iterable[tuple[K, int]]) -> Mapping[tuple[K, int], Position]:
         """Where the executions with these ranks stand."""
 
 
-class _Listed:
-    """An order that was read up to its bound."""
+@dataclass(frozen=True, slots=True)
+class _Bar:
+    """What the bar of one page is made of: the page, how many there are (None: beyond the bound), and how many before it."""
 
-    def __init__(self, newest: list[Position], *, is_whole: bool) -> None:
-        self._newest = newest
-        self._is_whole = is_whole
-        self._keys = [_descending(position) for position in newest]
+    page: ExecutionPage
+    size: int
+    total: int | None
+    rank: int
 
-    async def total(self) -> int | None:
-        return len(self._newest) if self._is_whole else None
+    @property
+    def current(self) -> int:
+        return self.rank // self.size + 1
 
-    async def rank(self, position: Position) -> int | None:
-        rank = bisect_left(self._keys, _descending(position))
-        return rank if self._is_whole or rank < len(self._newest) else None
+    @property
+    def last(self) -> int | None:
+        if self.total is None:
+            return None
+        return max((self.total + self.size - 1) // self.size, self.current if self.page.rows else 1)
 
-    async def positions(self, ranks: Sequence[int]) -> dict[int, Position]:
-        return {rank: self._newest[rank] for rank in ranks if rank < len(self._newest)}
+    @property
+    def numbers(self) -> range:
+        """The pages around the current one."""
+        furthest = self.current + AROUND
+        return range(max(1, self.current - AROUND), min(furthest, self.last or furthest) + 1)
 
+    @property
+    def wanted(self) -> set[int]:
+        """The ranks of the executions that the pages of the bar start after."""
+        wanted = {(number - 1) * self.size - 1 for number in (*self.numbers, self.last or 1) if number > 1}
+        return wanted | {self.rank - self.size - 1} if self.rank > self.size else wanted
 
-def _descending(position: Position) -> tuple[int, int]:
-    return -position.microseconds, -position.id.int
+    def cursors(self, positions: Mapping[int, Position]) -> PageCursors:
+        """Return the bar; `positions` are those of `wanted` that exist."""
+        return PageCursors(
+            first=PageCursor(None, 1, self.current == 1),
+            around=[cursor for number in self.numbers if (cursor := self._on_grid(number, positions))],
+            last=self._on_grid(self.last, positions) if self.last is not None else None,
+            previous=self._previous(positions),
+            next=_next(self.page, self.current, numbered=self.total is None),
+        )
+
+    def _on_grid(self, number: int, positions: Mapping[int, Position]) -> PageCursor | None:
+        position = positions.get((number - 1) * self.size - 1)
+        if number > 1 and position is None:
+            return None
+        return PageCursor(_encoded(position, number, numbered=self.total is None), number, number == self.current)
+
+    def _previous(self, positions: Mapping[int, Position]) -> PageCursor | None:
+        if self.rank == 0:
+            return None
+        number = max(1, self.current - 1)
+        before = positions.get(self.rank - self.size - 1) if self.rank > self.size else None
+        return PageCursor(_encoded(before, number, numbered=self.total is None), number, is_current=False)
 
 
 async def page_cursors(
-    read: Read, scope: uuid.UUID | None, selection: Selection, request: PageRequest[Position], page: ExecutionPage
-) -> PageCursors | None:
-    """Return the page bar of a page of `scope`'s executions; None for a page of no size, or one that nobody can number."""
+    read: Read, selection: Selection, request: PageRequest[Position], pages: Mapping[Scope, ExecutionPage]
+) -> dict[Scope, PageCursors | None]:
+    """Return the page bar of each scope's page; None for pages of no size, and for one that nobody can number."""
     if request.size == 0:
-        return None
-    order = await _order(read, scope, selection)
-    total = await order.total()
-    if page.rows:
-        rank = await order.rank(page.rows[0].position)
-    else:
-        rank = total if request.after and not request.backward else 0
-    if rank is None:
-        return _unnumbered(request, page)
-    size = request.size
-    current = rank // size + 1
-    last = max((total + size - 1) // size, current if page.rows else 1) if total is not None else None
-    numbers = range(max(1, current - AROUND), min(current + AROUND, last or current + AROUND) + 1)
-    wanted = {(number - 1) * size - 1 for number in (*numbers, last or 1) if number > 1}
-    if rank > size:
-        wanted.add(rank - size - 1)
-    positions = await order.positions(sorted(wanted))
+        return dict.fromkeys(pages)
+    wanted, bars = selection.filter, dict[Scope, PageCursors | None]()
+    counted = await _counted_scopes(read, list(pages), selection)
+    if counted:
+        of_key = {scope or ALL_FLOWS: scope for scope in counted}
+        places = Ranks(read, list(of_key), wanted.statuses, wanted.is_preview)
+        found = await _bars(places, request, {key: pages[scope] for key, scope in of_key.items()})
+        bars |= {of_key[key]: bar for key, bar in found.items()}
+    others = {scope: page for scope, page in pages.items() if scope not in counted}
+    if others:
+        bars |= await _bars(BoundedRanks(read, list(others), selection, COUNT_BOUND), request, others)
+    return bars
 
-    def on_grid(number: int) -> PageCursor | None:
-        position = positions.get((number - 1) * size - 1)
-        if number > 1 and position is None:
-            return None
-        cursor = _encoded(position, number, numbered=total is None)
-        return PageCursor(cursor, number, number == current)
 
-    previous = None
-    if rank > 0:
-        before = positions.get(rank - size - 1) if rank > size else None
-        previous = PageCursor(_encoded(before, max(1, current - 1), numbered=total is None), max(1, current - 1), is_current=False)
-    return PageCursors(
-        first=PageCursor(None, 1, current == 1),
-        around=[cursor for number in numbers if (cursor := on_grid(number))],
-        last=on_grid(last) if last is not None else None,
-        previous=previous,
-        next=_next(page, current, numbered=total is None),
-    )
+async def _counted_scopes(read: Read, scopes: list[Scope], selection: Selection) -> set[Scope]:
+    """Those whose order the counts know."""
+    wanted = selection.filter
+    if not wanted.is_counted or selection.visible_servers is not None or selection.scope_column not in (None, "flow_id"):
+        return set()
+    if wanted.statuses is None or not {"PENDING", "ERROR"} & set(wanted.statuses):
+        return set(scopes)
+    late = await overdue(read, [scope or ALL_FLOWS for scope in scopes])
+    return {scope for scope in scopes if (scope or ALL_FLOWS) not in late}
+
+
+async def _bars(
+    places: _Places[K], request: PageRequest[Position], pages: Mapping[K, ExecutionPage]
+) -> dict[K, PageCursors | None]:
+    totals = await places.totals()
+    ranks = await places.ranks({key: page.rows[0].position for key, page in pages.items() if page.rows})
+    goes_on_behind_all = request.after is not None and not request.backward
+    bars: dict[K, _Bar] = {}
+    for key, page in pages.items():
+        rank = ranks.get(key) if page.rows else totals[key] if goes_on_behind_all else 0
+        if rank is not None:
+            bars[key] = _Bar(page, request.size, totals[key], rank)
+    positions = await places.positions((key, rank) for key, bar in bars.items() for rank in bar.wanted)
+    found: dict[K, dict[int, Position]] = {key: {} for key in bars}
+    for (key, rank), position in positions.items():
+        found[key][rank] = position
+    return {key: bars[key].cursors(found[key]) if key in bars else _unnumbered(request, page) for key, page in pages.items()}
 
 
 def _unnumbered(request: PageRequest[Position], page: ExecutionPage) -> PageCursors | None:
@@ -142,13 +182,3 @@ def _encoded(position: Position | None, page: int, *, numbered: bool) -> str | N
     if position is None:
         return None
     return (replace(position, page=page) if numbered else position).encode()
-
-
-async def _order(read: Read, scope: uuid.UUID | None, selection: Selection) -> _Order:
-    wanted = selection.filter
-    if wanted.is_counted and selection.visible_servers is None and selection.scope_column in (None, "flow_id"):
-        grains = Grains(read, scope or ALL_FLOWS, wanted.statuses, wanted.is_preview)
-        if wanted.statuses is None or not {"PENDING", "ERROR"} & set(wanted.statuses) or not await grains.has_overdue():
-            return grains
-    newest, is_whole = await bounded_positions(read, scope, selection, COUNT_BOUND)
-    return _Listed(newest, is_whole=is_whole)

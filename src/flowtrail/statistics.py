@@ -1,16 +1,21 @@
-"""Statistics of a flow over a range of time: equal to brute force over its rows, overdue executions as errors (spec 2.8)."""
+"""Statistics of flows over a range of time: equal to brute force over their rows, overdue executions as errors (spec 2.8).
+
+Everything is added up from the counts, so that what a range costs does not grow with the executions in it. Each function reads many
+flows in a fixed number of statements (spec 2.9).
+"""
 
 import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from flowtrail.counts import Range, Span, counted_in_spans, error_group_sql, normalised, percentile_ms, spans
+from flowtrail.counts.tables import DURATION_BIN, DURATIONS, ERRORS, EXECUTIONS
 from flowtrail.database import Read
 from flowtrail.executions.filter import FAILED_NODE, OVERDUE
 from flowtrail.timeouts import TIMED_OUT_MESSAGE
 
-STATUSES = ("PENDING", "FULFILLED", "ERROR")
 MAX_BUCKETS = 60
 MAX_ERROR_GROUPS = 100
 
@@ -18,31 +23,24 @@ _MINUTE, _HOUR, _DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=
 _WIDTHS = (_MINUTE, 5 * _MINUTE, 15 * _MINUTE, _HOUR, 6 * _HOUR, _DAY, 7 * _DAY, 30 * _DAY, 365 * _DAY, 36500 * _DAY, 365000 * _DAY)
 _ORIGIN = datetime(1970, 1, 5, tzinfo=UTC)  # a Monday, so that buckets of a week begin on one
 
-_ROWS = f"""
-    FROM (SELECT e.id, e.started_at, e.flow_id, e.deadline,
-                 CASE WHEN {OVERDUE} THEN 'ERROR' ELSE e.status END AS status,
-                 CASE WHEN {OVERDUE} THEN e.timeout_at ELSE e.ended_at END AS ended_at
-          FROM execution e
-          WHERE e.flow_id = ANY($1::uuid[]) AND ($2::timestamptz IS NULL OR e.started_at >= $2)
-                AND ($3::timestamptz IS NULL OR e.started_at < $3)) AS e"""
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """Executions that started from `start` on, and before `end`; None is open."""
-
-    start: datetime | None = None
-    end: datetime | None = None
+_SPANS = "unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::timestamptz[]) AS span(flow_id, source, opens, closes)"
+_STATUSES = counted_in_spans(
+    EXECUTIONS,
+    """SELECT e.started_at, moved.status, moved.n
+       FROM execution e CROSS JOIN (VALUES ('PENDING', -1), ('ERROR', 1)) AS moved(status, n)""",
+)
+_BINS = counted_in_spans(
+    DURATIONS, f"SELECT e.started_at, {DURATION_BIN.format(started_at='e.started_at', ended_at='e.timeout_at')}, 1 FROM execution e"
+)
+_OVERDUE_GROUP = error_group_sql("TIMED_OUT", "failed.node_id", TIMED_OUT_MESSAGE)
+_GROUPS = counted_in_spans(ERRORS, f"SELECT e.started_at, {_OVERDUE_GROUP}, 1 FROM execution e {FAILED_NODE}")
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """How many there were of each status, and how long the ended ones took: in milliseconds, None when none has ended."""
+    """How many there were of each status."""
 
     by_status: Counter[str]
-    p50_duration_ms: float | None
-    p95_duration_ms: float | None
-    p99_duration_ms: float | None
 
     @property
     def total(self) -> int:
@@ -56,6 +54,15 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True)
+class Percentiles:
+    """How long the ended ones took: milliseconds, within 1 %; None when none has ended."""
+
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Bucket:
     start: datetime
     end: datetime
@@ -64,7 +71,7 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class ErrorGroup:
-    """Errors of one kind, node and message; `sample_id` is the newest of them."""
+    """Errors of one kind, node and normalised message; `sample_id` is the newest of them."""
 
     kind: str
     node_id: str | None
@@ -75,51 +82,92 @@ class ErrorGroup:
 
 
 async def summaries(read: Read, flow_ids: Sequence[uuid.UUID], within: Range) -> dict[uuid.UUID, Summary]:
-    """Count each flow's executions and sum up their durations."""
+    """Count each flow's executions."""
     rows = await read.fetch(
-        f"""SELECT flow_id, count(*) FILTER (WHERE status = 'PENDING') AS "PENDING",
-                   count(*) FILTER (WHERE status = 'FULFILLED') AS "FULFILLED",
-                   count(*) FILTER (WHERE status = 'ERROR') AS "ERROR",
-                   percentile_cont(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (
-                       ORDER BY extract(epoch FROM ended_at - started_at)::float8 * 1000) AS percentiles
-            {_ROWS} GROUP BY flow_id""",
-        list(flow_ids),
-        *_times(within),
+        f"""SELECT span.flow_id, counted.status, sum(counted.n)::bigint AS n
+            FROM {_SPANS} CROSS JOIN LATERAL ({_STATUSES}) AS counted GROUP BY 1, 2""",
+        *_columns((flow_id, span) for flow_id in flow_ids for span in spans(within)),
     )
-    found = {flow_id: Summary(Counter(), None, None, None) for flow_id in flow_ids}
+    found = {flow_id: Summary(Counter()) for flow_id in flow_ids}
     for row in rows:
-        by_status = Counter({status: row[status] for status in STATUSES})
-        found[row["flow_id"]] = Summary(by_status, *(row["percentiles"] or (None, None, None)))
+        found[row["flow_id"]].by_status[row["status"]] = row["n"]
     return found
 
 
-async def histogram(read: Read, flow_id: uuid.UUID, within: Range) -> list[Bucket]:
-    """Count by status in at most MAX_BUCKETS spans of equal width, the first and last cut to the range; none without executions."""
-    ends = await read.fetchrow(
-        f"SELECT min(started_at) AS first, max(started_at) AS last, now() AS now {_ROWS}", [flow_id], *_times(within)
-    )
-    assert ends is not None  # noqa: S101 (an aggregate always has a row)
-    if ends["first"] is None:
-        return []
-    start = within.start or ends["first"]
-    end = within.end or max(ends["now"], ends["last"] + timedelta(microseconds=1))
-    width = next(width for width in _WIDTHS if (end - start) / width <= MAX_BUCKETS - 1 or width == _WIDTHS[-1])
+async def percentiles(read: Read, flow_ids: Sequence[uuid.UUID], within: Range) -> dict[uuid.UUID, Percentiles]:
+    """Return how long each flow's executions took."""
     rows = await read.fetch(
-        f"SELECT date_bin($4::interval, started_at, $5) AS bucket, status, count(*) AS n {_ROWS} GROUP BY 1, 2",
-        [flow_id],
-        *_times(within),
-        width,
+        f"""SELECT flow_id, array_agg(duration_bin ORDER BY duration_bin) AS bins, array_agg(n ORDER BY duration_bin) AS counts
+            FROM (SELECT span.flow_id, counted.duration_bin, sum(counted.n)::bigint AS n
+                  FROM {_SPANS} CROSS JOIN LATERAL ({_BINS}) AS counted GROUP BY 1, 2) AS summed
+            WHERE n > 0 GROUP BY flow_id""",
+        *_columns((flow_id, span) for flow_id in flow_ids for span in spans(within)),
+    )
+    found = {flow_id: Percentiles(None, None, None) for flow_id in flow_ids}
+    for row in rows:
+        found[row["flow_id"]] = Percentiles(*(percentile_ms(row["bins"], row["counts"], share) for share in (0.5, 0.95, 0.99)))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    """The buckets of one flow's histogram."""
+
+    start: datetime
+    end: datetime
+    width: timedelta
+
+    @classmethod
+    def of(cls, within: Range, first: datetime, last: datetime, now: datetime) -> "_Axis":
+        start = within.start or first
+        end = within.end or max(now, last + timedelta(microseconds=1))
+        return cls(start, end, next(width for width in _WIDTHS if (end - start) / width <= MAX_BUCKETS - 1 or width == _WIDTHS[-1]))
+
+    @property
+    def spans(self) -> list[Span]:
+        coarsest = "minute" if self.width < _HOUR else "hour" if self.width < _DAY else "day"
+        return spans(Range(self.start, self.end), coarsest)
+
+    def buckets(self, counted: Mapping[datetime, Counter[str]]) -> list[Bucket]:
+        """All buckets without a gap, the first and last cut to the range."""
+        first = (self.start - _ORIGIN) // self.width
+        last = (self.end - _ORIGIN - timedelta(microseconds=1)) // self.width
+        opens = [_at(number, self.width) for number in range(first, last + 2)]
+        return [
+            Bucket(max(opens[index], self.start), min(opens[index + 1], self.end), counted.get(opens[index], Counter()))
+            for index in range(len(opens) - 1)
+        ]
+
+
+async def histograms(read: Read, flow_ids: Sequence[uuid.UUID], within: Range) -> dict[uuid.UUID, list[Bucket]]:
+    """Count by status in at most MAX_BUCKETS spans of equal width for each flow; in none for one without executions."""
+    ends = await read.fetch(
+        """SELECT scope.id, oldest.started_at AS first, newest.started_at AS last, now() AS now
+           FROM unnest($1::uuid[]) AS scope(id)
+           CROSS JOIN LATERAL (
+               SELECT started_at FROM execution WHERE flow_id = scope.id AND started_at >= $2 AND started_at < $3
+               ORDER BY started_at, id LIMIT 1) AS oldest
+           CROSS JOIN LATERAL (
+               SELECT started_at FROM execution WHERE flow_id = scope.id AND started_at >= $2 AND started_at < $3
+               ORDER BY started_at DESC, id DESC LIMIT 1) AS newest""",
+        list(flow_ids),
+        *within.bounds,
+    )
+    axes = {row["id"]: _Axis.of(within, row["first"], row["last"], row["now"]) for row in ends}
+    pieces = [(flow_id, span) for flow_id, axis in axes.items() for span in axis.spans]
+    rows = await read.fetch(
+        f"""SELECT span.flow_id, date_bin(span.width, counted.bucket, $6) AS bucket, counted.status, sum(counted.n)::bigint AS n
+            FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::interval[])
+                 AS span(flow_id, source, opens, closes, width)
+            CROSS JOIN LATERAL ({_STATUSES}) AS counted GROUP BY 1, 2, 3""",
+        *_columns(pieces),
+        [axes[flow_id].width for flow_id, _ in pieces],
         _ORIGIN,
     )
-    counted: dict[datetime, Counter[str]] = {}
+    counted: dict[uuid.UUID, dict[datetime, Counter[str]]] = {flow_id: {} for flow_id in axes}
     for row in rows:
-        counted.setdefault(row["bucket"], Counter())[row["status"]] = row["n"]
-    first_number, last_number = (start - _ORIGIN) // width, (end - _ORIGIN - timedelta(microseconds=1)) // width
-    buckets = []
-    for number in range(first_number, last_number + 1):
-        opens = _at(number, width)
-        buckets.append(Bucket(max(opens, start), min(_at(number + 1, width), end), counted.get(opens, Counter())))
-    return buckets
+        counted[row["flow_id"]].setdefault(row["bucket"], Counter())[row["status"]] = row["n"]
+    return {flow_id: axes[flow_id].buckets(counted[flow_id]) if flow_id in axes else [] for flow_id in flow_ids}
 
 
 def _at(number: int, width: timedelta) -> datetime:
@@ -130,26 +178,43 @@ def _at(number: int, width: timedelta) -> datetime:
         return datetime.max.replace(tzinfo=UTC) if number > 0 else datetime.min.replace(tzinfo=UTC)
 
 
-async def top_errors(read: Read, flow_id: uuid.UUID, within: Range, first: int) -> list[ErrorGroup]:
-    """Return the most frequent groups of errors, of equal ones the latest first."""
+async def top_errors(read: Read, flow_ids: Sequence[uuid.UUID], within: Range, first: int) -> dict[uuid.UUID, list[ErrorGroup]]:
+    """Return each flow's most frequent groups of errors, of equal ones the latest first."""
     rows = await read.fetch(
-        f"""SELECT kind, node_id, message, count(*) AS count, max(started_at) AS last_seen_at,
-                   (array_agg(id ORDER BY started_at DESC, id DESC))[1] AS sample_id
-            FROM (SELECT e.id, e.started_at,
-                         CASE WHEN {OVERDUE} THEN 'TIMED_OUT' ELSE e.error_kind END AS kind,
-                         CASE WHEN {OVERDUE} THEN failed.node_id ELSE e.failed_node_id END AS node_id,
-                         CASE WHEN {OVERDUE} THEN '{TIMED_OUT_MESSAGE}' ELSE e.error_message END AS message
-                  FROM execution e {FAILED_NODE}
-                  WHERE e.flow_id = $1 AND (e.status = 'ERROR' OR {OVERDUE})
-                        AND ($2::timestamptz IS NULL OR e.started_at >= $2)
-                        AND ($3::timestamptz IS NULL OR e.started_at < $3)) AS errors
-            GROUP BY kind, node_id, message ORDER BY count DESC, last_seen_at DESC LIMIT $4""",
-        flow_id,
-        *_times(within),
+        f"""WITH ranked AS (
+                SELECT flow_id, error_group, n, rank() OVER (PARTITION BY flow_id ORDER BY n DESC) AS place
+                FROM (SELECT span.flow_id, counted.error_group, sum(counted.n)::bigint AS n
+                      FROM {_SPANS} CROSS JOIN LATERAL ({_GROUPS}) AS counted GROUP BY 1, 2) AS summed
+                WHERE n > 0)
+            SELECT ranked.flow_id, ranked.n, newest.*
+            FROM ranked CROSS JOIN LATERAL (
+                SELECT * FROM (
+                    (SELECT e.id, e.started_at, e.error_kind, e.failed_node_id, e.error_message FROM execution e
+                     WHERE e.flow_id = ranked.flow_id AND e.error_group = ranked.error_group AND e.status = 'ERROR'
+                           AND e.started_at >= $5 AND e.started_at < $6
+                     ORDER BY e.started_at DESC, e.id DESC LIMIT 1)
+                    UNION ALL
+                    (SELECT e.id, e.started_at, 'TIMED_OUT', failed.node_id, '{TIMED_OUT_MESSAGE}' FROM execution e {FAILED_NODE}
+                     WHERE e.flow_id = ranked.flow_id AND {OVERDUE} AND {_OVERDUE_GROUP} = ranked.error_group
+                           AND e.started_at >= $5 AND e.started_at < $6
+                     ORDER BY e.started_at DESC, e.id DESC LIMIT 1)
+                ) AS latest ORDER BY started_at DESC, id DESC LIMIT 1
+            ) AS newest
+            WHERE ranked.place <= $7
+            ORDER BY ranked.n DESC, newest.started_at DESC, newest.id DESC""",
+        *_columns((flow_id, span) for flow_id in flow_ids for span in spans(within)),
+        *within.bounds,
         first,
     )
-    return [ErrorGroup(**row) for row in rows]
+    found: dict[uuid.UUID, list[ErrorGroup]] = {flow_id: [] for flow_id in flow_ids}
+    for row in rows:
+        message = normalised(row["error_message"] or "")
+        group = ErrorGroup(row["error_kind"], row["failed_node_id"], message, row["n"], row["started_at"], row["id"])
+        found[row["flow_id"]].append(group)
+    return {flow_id: groups[:first] for flow_id, groups in found.items()}
 
 
-def _times(within: Range) -> tuple[datetime | None, datetime | None]:
-    return within.start, within.end
+def _columns(pieces: Iterable[tuple[uuid.UUID, Span]]) -> tuple[list[uuid.UUID], list[str], list[datetime], list[datetime]]:
+    """The arrays that make `span`."""
+    flat = [(flow_id, *span) for flow_id, span in pieces]
+    return [row[0] for row in flat], [row[1] for row in flat], [row[2] for row in flat], [row[3] for row in flat]

@@ -1,8 +1,10 @@
 """Reading executions: what a connection holds, its pages, and the details of one (spec 2).
 
-filter.py   which executions a connection holds, as SQL
-pages.py    pages of them, and what is pending
-details.py  payloads and nodes
+filter.py     which executions a connection holds
+selection.py  the same as SQL
+pages.py      pages of them, what is pending, and bounded counts
+ranks.py      ranks and positions, for numbered pages
+details.py    payloads and nodes
 """
 
 from flowtrail.executions.details import (
@@ -15,19 +17,21 @@ from flowtrail.executions.details import (
     payloads_by_node,
     stacks_by_execution,
 )
-from flowtrail.executions.filter import ExecutionFilter, Selection
+from flowtrail.executions.filter import ExecutionFilter
 from flowtrail.executions.pages import (
     Execution,
     ExecutionPage,
     any_pending,
     bounded_counts,
-    bounded_positions,
     executions_by_id,
     pages,
     pending_by_flow,
 )
+from flowtrail.executions.ranks import BoundedRanks
+from flowtrail.executions.selection import Selection
 
 __all__ = [
+    "BoundedRanks",
     "Execution",
     "ExecutionFilter",
     "ExecutionPage",
@@ -37,7 +41,6 @@ __all__ = [
     "StoredPayload",
     "any_pending",
     "bounded_counts",
-    "bounded_positions",
     "executions_by_id",
     "nodes_by_execution",
     "nodes_by_key",

@@ -14,13 +14,11 @@ import asyncpg
 
 from flowtrail import changes
 from flowtrail.database import Read
-from flowtrail.executions.filter import FAILED_NODE, OVERDUE, Selection
+from flowtrail.executions.filter import FAILED_NODE, OVERDUE
+from flowtrail.executions.selection import Selection
 from flowtrail.pagination import Page, PageRequest, Position
 from flowtrail.sql import Arguments
 from flowtrail.timeouts import TIMED_OUT_MESSAGE
-
-TEXT_SCAN_BOUND = 50_000
-"""Rows that a search for text looks at for one page; a page that stopped there says where (spec 2.2)."""
 
 _COLUMNS = f"""
     e.id, e.flow_id, e.server, e.flow_name, e.flow_tool_name, e.started_at, e.initial_params_preview, e.is_preview,
@@ -84,7 +82,7 @@ class Execution:
 
 @dataclass(frozen=True, slots=True)
 class ExecutionPage(Page[Execution]):
-    """A page, and where in the feed its rows were read; `stopped_at` is where a search for text stopped, if it did."""
+    """A page, and where in the feed its rows were read; `stopped_at` is where a search stopped, if it did."""
 
     read_at: changes.Position
     is_backward: bool
@@ -109,17 +107,17 @@ async def pages(
     selection: Selection,
     request: PageRequest[Position],
 ) -> list[ExecutionPage]:
-    """Return one page for each scope, in their order, in one statement (with a text filter two, which need one snapshot).
+    """Return one page for each scope, in their order, in one statement (of a search in two, which need one snapshot).
 
     A scope is what `selection` says, [None] for all executions.
     """
-    direction, arguments = ("ASC" if request.backward else "DESC"), selection.arguments([list(scopes)])
+    direction, arguments = ("ASC" if request.backward else "DESC"), selection.arguments(scopes)
     bounds, other_side = _bounds(request, arguments)
     limit = arguments.add(request.size + 1)
     rows = await read.fetch(
         f"""SELECT scope.number AS scope_number, {changes.POSITION_COLUMNS}, other.found AS has_other, {_COLUMNS}
             FROM unnest($1::uuid[]) WITH ORDINALITY AS scope(id, number)
-            LEFT JOIN LATERAL ({selection.rows(bounds, direction, limit, TEXT_SCAN_BOUND)}) AS e ON true
+            LEFT JOIN LATERAL ({selection.rows(bounds, direction, limit)}) AS e ON true
             {FAILED_NODE}
             CROSS JOIN LATERAL (SELECT {_exists(selection, other_side)} AS found) AS other
             ORDER BY scope.number, e.started_at {direction}, e.id {direction}""",
@@ -151,7 +149,7 @@ def _exists(selection: Selection, conditions: list[str]) -> str:
         return "false"
     ascending = "ASC" if any(">=" in condition for condition in conditions) else "DESC"
     # Nested, or EXISTS would drop the order, and with it the index that finds the nearest row first.
-    return f"EXISTS (SELECT FROM ({selection.rows(conditions, ascending, '1', TEXT_SCAN_BOUND)}) AS nearest)"
+    return f"EXISTS (SELECT FROM ({selection.places(conditions, ascending, '1')}) AS nearest)"
 
 
 def _page(rows: list[asyncpg.Record], request: PageRequest[Position]) -> ExecutionPage:
@@ -171,21 +169,21 @@ async def _with_stops(
     request: PageRequest[Position],
     found: list[ExecutionPage],
 ) -> list[ExecutionPage]:
-    """Say where a search for text stopped before it had looked at everything: the next page goes on from there.
+    """Say where a search stopped before it had looked at everything: the next page goes on from there.
 
     The same snapshot as the pages', or a row that comes between could be seen twice.
     """
     ended = [number for number, page in enumerate(found) if not (page.has_previous if request.backward else page.has_next)]
-    if not selection.filter.text or not ended:
+    if not selection.is_sifted or not ended:
         return found
-    searched, direction = selection.without_text, ("ASC" if request.backward else "DESC")
-    arguments = searched.arguments([[scopes[number] for number in ended]])
+    searched, bound, direction = selection.candidates, selection.scan_bound, ("ASC" if request.backward else "DESC")
+    arguments = searched.arguments([scopes[number] for number in ended])
     bounds, _ = _bounds(request, arguments)
     rows = await read.fetch(
         f"""SELECT scope.number, last.started_at, last.id FROM unnest($1::uuid[]) WITH ORDINALITY AS scope(id, number)
             CROSS JOIN LATERAL (
-                SELECT e.started_at, e.id FROM ({searched.rows(bounds, direction, str(TEXT_SCAN_BOUND), TEXT_SCAN_BOUND)}) AS e
-                ORDER BY e.started_at {direction}, e.id {direction} OFFSET {TEXT_SCAN_BOUND - 1} LIMIT 1
+                SELECT e.started_at, e.id FROM ({searched.places(bounds, direction, str(bound))}) AS e
+                ORDER BY e.started_at {direction}, e.id {direction} OFFSET {bound - 1} LIMIT 1
             ) AS last""",
         *arguments,
     )
@@ -226,20 +224,6 @@ async def any_pending(read: Read, servers: frozenset[str] | None) -> bool:
     return found
 
 
-async def bounded_positions(read: Read, scope: uuid.UUID | None, selection: Selection, bound: int) -> tuple[list[Position], bool]:
-    """Return where the newest `bound` matching executions stand, newest first; also tell whether that is all of them (spec 2.3)."""
-    arguments = selection.arguments([[scope]])
-    limit = arguments.add(bound + 1)
-    rows = await read.fetch(
-        f"""SELECT e.started_at, e.id FROM unnest($1::uuid[]) AS scope(id)
-            CROSS JOIN LATERAL ({selection.rows([], "DESC", limit, TEXT_SCAN_BOUND)}) AS e
-            ORDER BY e.started_at DESC, e.id DESC""",
-        *arguments,
-    )
-    is_all = len(rows) <= bound and not await _cut_searches(read, [scope], selection)
-    return [Position(row["started_at"], row["id"]) for row in rows[:bound]], is_all
-
-
 async def bounded_counts(
     read: Read, scopes: Sequence[uuid.UUID | None], selection: Selection, bound: int
 ) -> list[tuple[int, bool]]:
@@ -251,11 +235,11 @@ async def bounded_counts(
 
 async def _counts(read: Read, scopes: Sequence[uuid.UUID | None], selection: Selection, bound: int) -> list[int]:
     """Count the matching executions of each scope, one beyond `bound` at most."""
-    arguments = selection.arguments([list(scopes)])
+    arguments = selection.arguments(scopes)
     limit = arguments.add(bound + 1)
     rows = await read.fetch(
         f"""SELECT count(e.id) FROM unnest($1::uuid[]) WITH ORDINALITY AS scope(id, number)
-            LEFT JOIN LATERAL ({selection.rows([], "DESC", limit, TEXT_SCAN_BOUND)}) AS e ON true
+            LEFT JOIN LATERAL ({selection.places([], "DESC", limit)}) AS e ON true
             GROUP BY scope.number ORDER BY scope.number""",
         *arguments,
     )
@@ -263,8 +247,8 @@ async def _counts(read: Read, scopes: Sequence[uuid.UUID | None], selection: Sel
 
 
 async def _cut_searches(read: Read, scopes: Sequence[uuid.UUID | None], selection: Selection) -> set[int]:
-    """Tell in which of `scopes` a search for text stops before it has looked at everything."""
-    if not selection.filter.text:
+    """Tell in which of `scopes` a search stops before it has looked at everything."""
+    if not selection.is_sifted:
         return set()
-    searched = await _counts(read, scopes, selection.without_text, TEXT_SCAN_BOUND)
-    return {number for number, count in enumerate(searched) if count > TEXT_SCAN_BOUND}
+    searched = await _counts(read, scopes, selection.candidates, selection.scan_bound)
+    return {number for number, count in enumerate(searched) if count > selection.scan_bound}

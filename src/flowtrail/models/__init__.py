@@ -7,60 +7,12 @@ Payload columns are `json` and read as text: `jsonb` and `text` refuse values th
 import uuid
 from datetime import datetime
 
-from sqlalchemy import (
-    JSON,
-    BigInteger,
-    CheckConstraint,
-    DateTime,
-    ForeignKey,
-    Identity,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    Text,
-    Uuid,
-    text,
-)
+from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Identity, Index, Integer, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-from sqlalchemy.types import UserDefinedType
+from sqlalchemy.orm import Mapped, mapped_column
 
-
-class Xid8(UserDefinedType[int]):
-    """A 64-bit transaction id, which never wraps round."""
-
-    cache_ok = True
-
-    def get_col_spec(self, **_: object) -> str:
-        return "xid8"
-
-
-class PgSnapshot(UserDefinedType[str]):
-    """A transaction snapshot, as `xmin:xmax:xip,…`."""
-
-    cache_ok = True
-
-    def get_col_spec(self, **_: object) -> str:
-        return "pg_snapshot"
-
-
-class Base(DeclarativeBase):
-    metadata = MetaData(
-        naming_convention={
-            "pk": "%(table_name)s_pkey",
-            "fk": "%(table_name)s_%(column_0_name)s_fkey",
-            "uq": "%(table_name)s_%(column_0_name)s_key",
-            "ck": "%(table_name)s_%(constraint_name)s",
-            "ix": "%(table_name)s_%(column_0_name)s_idx",
-        }
-    )
-    type_annotation_map = {  # noqa: RUF012 (SQLAlchemy reads a plain class attribute)
-        str: Text,
-        bytes: LargeBinary,
-        datetime: DateTime(timezone=True),
-        uuid.UUID: Uuid,
-    }
+from flowtrail.models import counts  # noqa: F401 (its tables belong to Base too)
+from flowtrail.models.base import Base, PgSnapshot, Xid8
 
 
 class Flow(Base):
@@ -125,6 +77,8 @@ class Execution(Base):
     error_message: Mapped[str | None]
     failed_node_id: Mapped[str | None]
     failed_node_name: Mapped[str | None]
+    error_group: Mapped[uuid.UUID | None]
+    """What errors are counted by: a digest of kind, failing node and normalised message (counts/error_groups.py)."""
     late_status: Mapped[str | None]
     late_ended_at: Mapped[datetime | None]
     late_error_kind: Mapped[str | None]
@@ -155,6 +109,29 @@ class Execution(Base):
         Index(
             "execution_flow_error_page_idx",
             "flow_id",
+            text("started_at DESC"),
+            text("id DESC"),
+            postgresql_where=text("status = 'ERROR'"),
+        ),
+        Index(
+            "execution_kind_page_idx",
+            "error_kind",
+            text("started_at DESC"),
+            text("id DESC"),
+            postgresql_where=text("status = 'ERROR'"),
+        ),
+        Index(
+            "execution_flow_kind_page_idx",
+            "flow_id",
+            "error_kind",
+            text("started_at DESC"),
+            text("id DESC"),
+            postgresql_where=text("status = 'ERROR'"),
+        ),
+        Index(
+            "execution_flow_error_group_idx",
+            "flow_id",
+            "error_group",
             text("started_at DESC"),
             text("id DESC"),
             postgresql_where=text("status = 'ERROR'"),
@@ -198,6 +175,21 @@ class ExecutionPayload(Base):
     late_result_sha256: Mapped[bytes | None]
     late_result_truncated: Mapped[bool | None]
     late_error_stack: Mapped[str | None]
+
+
+class ExecutionParameter(Base):
+    """A parameter that executions can be found by: written with the execution, read in its order (parameters.py)."""
+
+    __tablename__ = "execution_parameter"
+
+    flow_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    """A flow's, or counts.NO_FLOW."""
+    digest: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    """Of the path and the value."""
+    started_at: Mapped[datetime] = mapped_column(primary_key=True)
+    execution_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("execution.id", ondelete="CASCADE"), primary_key=True)
+
+    __table_args__ = (Index("execution_parameter_execution_idx", "execution_id"),)
 
 
 class NodeExecution(Base):
@@ -280,39 +272,6 @@ class FeedEpoch(Base):
     __table_args__ = (CheckConstraint("one", name="one_row"),)
 
 
-class ExecutionCount(Base):
-    """How many executions started in each bucket of time, folded from the deltas (counts.py).
-
-    `flow_id` is a flow's, or counts.NO_FLOW or counts.ALL_FLOWS.
-    """
-
-    __tablename__ = "execution_count"
-
-    flow_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
-    grain: Mapped[str] = mapped_column(primary_key=True)
-    bucket: Mapped[datetime] = mapped_column(primary_key=True)
-    status: Mapped[str] = mapped_column(primary_key=True)
-    is_preview: Mapped[bool] = mapped_column(primary_key=True)
-    n: Mapped[int] = mapped_column(BigInteger)
-
-    __table_args__ = (CheckConstraint("grain IN ('total', 'day', 'hour', 'minute')", name="grain_known"),)
-
-
-class ExecutionCountDelta(Base):
-    """Changes of the counts, appended by recording transactions and folded every second. `bucket` is a minute."""
-
-    __tablename__ = "execution_count_delta"
-
-    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
-    flow_id: Mapped[uuid.UUID]
-    bucket: Mapped[datetime]
-    status: Mapped[str]
-    is_preview: Mapped[bool]
-    n: Mapped[int] = mapped_column(BigInteger)
-
-    __table_args__ = (Index("execution_count_delta_flow_idx", "flow_id"),)
-
-
 class Recorder(Base):
     """A wrapper that has reported, and what it had to give up (spec 4.6)."""
 
@@ -346,3 +305,17 @@ class ApiToken(Base):
         CheckConstraint("scope IN ('read', 'record')", name="scope_known"),
         Index("api_token_hash_key", "hash", unique=True),
     )
+
+
+class BrowserSession(Base):
+    """A browser that signed in through the OpenID provider; only the SHA-256 of its cookie is kept."""
+
+    __tablename__ = "browser_session"
+
+    hash: Mapped[bytes] = mapped_column(primary_key=True)
+    subject: Mapped[str]
+    """Who signed in, as the provider calls them."""
+    servers: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
+    """The servers they are limited to; null for all."""
+    created_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+    expires_at: Mapped[datetime]
