@@ -5,7 +5,6 @@ import asyncio
 import json
 import os
 import random
-import shutil
 import signal
 import socket
 import subprocess
@@ -22,7 +21,7 @@ from gql.transport.exceptions import TransportError
 from gql.transport.websockets import WebsocketsTransport
 from tenacity import retry, wait_fixed
 
-from flowtrail.embedded.locks import taken
+import npm
 from recorder import accept, ask, finished, id_of, started
 from support import Service
 
@@ -39,26 +38,7 @@ Change = tuple[str, str]
 @pytest.fixture(scope="session")
 def scripts() -> Path:
     """The folder with the clients for Node and what they need, installed once for the whole run."""
-    folder = Path(os.environ["FLOWTRAIL_TEST_FOLDER"]) / "clients"
-    with taken(folder.with_suffix(".lock")):
-        if not folder.exists():
-            npm = shutil.which("npm")
-            if npm is None or shutil.which("node") is None:
-                return _unavailable("these clients need Node.js and npm")
-            draft = folder.with_suffix(".draft")
-            shutil.copytree(HERE, draft, dirs_exist_ok=True)
-            done = subprocess.run([npm, "ci", "--ignore-scripts"], cwd=draft, capture_output=True, text=True, check=False)
-            if done.returncode != 0:
-                return _unavailable(f"npm could not install the clients: {done.stderr}")
-            draft.rename(folder)
-    return folder
-
-
-def _unavailable(reason: str) -> Path:
-    """Skip, but where everything must be checked."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
+    return npm.installed(HERE)
 
 
 class Subject:

@@ -6,15 +6,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 import strawberry
+import structlog
 from strawberry.fastapi import BaseContext
 
 from flowtrail.errors import Forbidden, Unauthenticated
 from flowtrail.graphql.loaders import Loaders
+from flowtrail.observability import metrics
 
 if TYPE_CHECKING:
     from flowtrail.auth import Viewer
     from flowtrail.changes import Tail
     from flowtrail.database import Database
+
+log = structlog.get_logger()
 
 
 @dataclass
@@ -25,14 +29,16 @@ class Context(BaseContext):
     tail: Tail
     viewer: Viewer
     loaders: Loaders
+    timeout: float
+    """Seconds the operation may take."""
 
     @classmethod
-    def of(cls, database: Database, tail: Tail, viewer: Viewer) -> Context:
-        return cls(database, tail, viewer, Loaders(database, viewer.servers))
+    def of(cls, database: Database, tail: Tail, viewer: Viewer, timeout: float) -> Context:
+        return cls(database, tail, viewer, Loaders(database, viewer.servers), timeout)
 
     def fresh(self) -> Context:
         """Return a context for the next operation, or the next event, of the same viewer."""
-        return Context.of(self.database, self.tail, self.viewer)
+        return Context.of(self.database, self.tail, self.viewer, self.timeout)
 
     def require_reader(self) -> None:
         """Raise unless the viewer may read."""
@@ -44,6 +50,8 @@ class Context(BaseContext):
         if not self.viewer.can_record:
             if self.viewer.is_anonymous:
                 raise Unauthenticated("mutations need a recorder token: send Authorization: Bearer …")
+            metrics.refusals.labels(Forbidden.code).inc()
+            log.warning("recording refused", viewer=self.viewer.name)
             raise Forbidden("mutations need a recorder token; this one may only read")
 
 

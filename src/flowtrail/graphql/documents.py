@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections import OrderedDict
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from graphql import DocumentNode, GraphQLError, GraphQLSyntaxError, parse, validate
+from graphql import (
+    DocumentNode,
+    GraphQLError,
+    GraphQLSyntaxError,
+    NoSchemaIntrospectionCustomRule,
+    OperationType,
+    get_operation_ast,
+    parse,
+    specified_rules,
+    validate,
+)
 
-from flowtrail.errors import FlowtrailError, LimitExceeded
+from flowtrail import json_text
+from flowtrail.errors import BadUserInput, FlowtrailError, Forbidden, LimitExceeded, NotFound
 from flowtrail.graphql import limits
+from flowtrail.graphql.compiled import Plans
 from flowtrail.graphql.errors import coded
 from flowtrail.graphql.schema import schema
+from flowtrail.graphql.trusted import TrustedDocuments, sha256_of
+
+if TYPE_CHECKING:
+    from flowtrail.auth import Viewer
+    from flowtrail.graphql.requests import OperationRequest
+    from flowtrail.settings import Settings
+
+_CLOSED_RULES = (*specified_rules, NoSchemaIntrospectionCustomRule)
+_LONG_NUMBER = re.compile(rf"\d{{{json_text.MAX_DIGITS + 1}}}", re.ASCII)
+_KEPT_CHARACTERS = 500_000
+"""Of documents that are kept prepared; in memory a document is about a hundred times as large as its text."""
 
 
 class RequestRefused(Exception):
@@ -28,45 +51,110 @@ class RequestRefused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class _Document:
+class Operation:
+    """An operation that may be executed."""
+
+    text: str
+    document: DocumentNode
+    type: OperationType
+    name: str | None
+    """As the request gave it."""
+    variables: dict[str, Any] | None
+    hides_schema: bool
+    """Whether errors may not suggest names."""
+    plans: Plans | None = None
+    """What is compiled of the document; None when nothing shall be."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
     node: DocumentNode
     fits_any_variables: bool
     """Whether it keeps the limits even with the largest pages, so that no request has to ask again."""
+    plans: Plans | None
 
 
-def document_of(query: str, variables: Mapping[str, Any] | None) -> DocumentNode:
-    """Return a document that may be executed with these variables; raises RequestRefused."""
-    document = _prepared(query)
-    if not document.fits_any_variables:
+class Documents:
+    """The documents of one service, as its settings allow them."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Read the trusted documents; raises ConfigurationError."""
+        self._trusted = TrustedDocuments.load(settings.trusted_documents_file)
+        self._only_trusted = settings.trusted_documents == "only"
+        self._introspection = settings.introspection
+        self._compiles = settings.compiled
+        self._kept: OrderedDict[tuple[str, bool], _Prepared] = OrderedDict()
+        self._kept_characters = 0
+
+    def operation(self, request: OperationRequest, viewer: Viewer) -> Operation:
+        """Return the operation that a request names; raises RequestRefused when it must not or can't be executed."""
+        hides_schema = not (self._introspection and viewer.can_read)
         try:
-            limits.check(document.node, variables or {})
-        except LimitExceeded as error:
+            text = self._text(request)
+            document = self._prepared(text, hides_schema)
+            if not viewer.can_record:
+                limits.check_variables(request.variables)
+            if not document.fits_any_variables:
+                limits.check(document.node, request.variables or {})
+        except FlowtrailError as error:
             raise RequestRefused.because(error) from None
-    return document.node
+        operation = get_operation_ast(document.node, request.operation_name)
+        if operation is None:
+            reason = "operationName: the document has no such operation, or several and none is named"
+            raise RequestRefused.because(BadUserInput(reason))
+        name, variables = request.operation_name, request.variables
+        return Operation(text, document.node, operation.operation, name, variables, hides_schema, document.plans)
+
+    def _text(self, request: OperationRequest) -> str:
+        """The document, which is looked up where only its hash was sent."""
+        if request.sha256 is None:
+            return request.query or ""
+        if request.query is None:
+            text = self._trusted.text_of(request.sha256)
+            if text is None:
+                raise NotFound("PersistedQueryNotFound")  # the word upon which clients send the document itself
+            return text
+        if sha256_of(request.query) != request.sha256:
+            raise BadUserInput("query: is not the document of the hash that was sent with it")
+        return request.query
+
+    def _prepared(self, text: str, hides_schema: bool) -> _Prepared:
+        key = (text, hides_schema)
+        document = self._kept.get(key)
+        if document is not None:
+            self._kept.move_to_end(key)
+            return document
+        document = self._kept[key] = self._prepare(text, hides_schema)
+        self._kept_characters += len(text)
+        while self._kept_characters > _KEPT_CHARACTERS:
+            (forgotten, _), _ = self._kept.popitem(last=False)
+            self._kept_characters -= len(forgotten)
+        return document
+
+    def _prepare(self, text: str, hides_schema: bool) -> _Prepared:
+        if len(text) > limits.MAX_CHARACTERS:
+            raise LimitExceeded(f"query: the document has {len(text)} characters; at most {limits.MAX_CHARACTERS} are read")
+        if _LONG_NUMBER.search(text):
+            raise LimitExceeded(f"query: a number has more than {json_text.MAX_DIGITS} digits")
+        try:
+            node = parse(text, max_tokens=limits.MAX_TOKENS)
+            fits = limits.fits_any_variables(node)
+            if self._only_trusted and node not in self._trusted:
+                raise Forbidden("query: only trusted documents are answered here")
+            rules = _CLOSED_RULES if hides_schema else specified_rules
+            errors = validate(schema.graphql_schema, node, rules, max_errors=limits.MAX_ERRORS, hide_suggestions=hides_schema)
+        except GraphQLSyntaxError as error:
+            raise RequestRefused([_syntax_error(error)]) from None
+        except RecursionError:
+            raise LimitExceeded("query: the document is nested too deeply") from None
+        if errors:
+            raise RequestRefused([coded(error) for error in errors])
+        return _Prepared(node, fits, Plans.of(node) if self._compiles else None)
 
 
-@lru_cache(maxsize=1000)
-def _prepared(query: str) -> _Document:
-    try:
-        node = parse(query, max_tokens=limits.MAX_TOKENS)
-        fits = _fits_any_variables(node)
-        errors = validate(schema.graphql_schema, node)
-    except LimitExceeded as error:
-        raise RequestRefused.because(error) from None
-    except GraphQLSyntaxError as error:
-        errors = [error]
-    except RecursionError:
-        raise RequestRefused.because(LimitExceeded("query: the document is nested too deeply")) from None
-    if errors:
-        raise RequestRefused([coded(error) for error in errors])
-    return _Document(node, fits)
-
-
-def _fits_any_variables(node: DocumentNode) -> bool:
-    """Check all limits, the number of rows with the smallest pages that variables could ask for; raises LimitExceeded."""
-    limits.check(node, limits.SMALLEST_PAGES)
-    try:
-        limits.check(node, limits.LARGEST_PAGES)
-    except LimitExceeded:
-        return False
-    return True
+def _syntax_error(error: GraphQLSyntaxError) -> GraphQLError:
+    """A document with too many tokens is over a limit; anything else is wrong."""
+    if "tokens" in error.message and str(limits.MAX_TOKENS) in error.message:
+        counted = f"query: the document has more than {limits.MAX_TOKENS} tokens"
+        return GraphQLError(counted, extensions={"code": LimitExceeded.code})
+    return coded(error)

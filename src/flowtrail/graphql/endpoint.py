@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from flowtrail.errors import FlowtrailError, Unauthenticated
 from flowtrail.graphql.broadcast import Broadcast
 from flowtrail.graphql.context import Context
+from flowtrail.graphql.documents import Documents
+from flowtrail.graphql.streams import Streams
 
 if TYPE_CHECKING:
     from flowtrail.service import Service
@@ -20,15 +22,19 @@ class Endpoint:
     """The /graphql of one service."""
 
     def __init__(self, service: Service) -> None:
+        """Raises ConfigurationError for trusted documents that can't be used."""
+        self.settings = service.settings
+        self.documents = Documents(service.settings)
+        self.streams = Streams(service.settings.streams_per_client)
         self.broadcast = Broadcast(service.database, service.tail)
         self.stopping = asyncio.Event()
         """Set when the process stops: streams end, and their clients connect anew."""
         self._service = service
 
-    async def context(self, authorization: str | None) -> Context:
-        """Return the context of an operation; raises Unauthenticated for a token that is not valid."""
-        viewer = await self._service.access.viewer(authorization)
-        return Context.of(self._service.database, self._service.tail, viewer)
+    async def context(self, authorization: str | None, client: str) -> Context:
+        """Return the context of an operation from the address `client`; raises Unauthenticated for a token that is not valid."""
+        viewer = await self._service.access.viewer(authorization, client)
+        return Context.of(self._service.database, self._service.tail, viewer, self.settings.request_timeout)
 
     async def access_lost(self, authorization: str | None) -> str:
         """Wait until the viewer may not read any more, as when their token is revoked; returns why."""

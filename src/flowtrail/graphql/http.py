@@ -1,4 +1,4 @@
-"""GraphQL over HTTP: a POST is answered with one response, or with a stream of events, and with a code whatever arrives (spec
+"""GraphQL over HTTP: a request is answered with one response, or with a stream of events, and with a code whatever arrives (spec
 2.10).
 """
 
@@ -6,79 +6,147 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from graphql import OperationType
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from flowtrail import json_text
-from flowtrail.errors import BadUserInput, FlowtrailError, LimitExceeded, Unauthenticated, Unavailable
+from flowtrail.errors import (
+    BadUserInput,
+    FlowtrailError,
+    Forbidden,
+    LimitExceeded,
+    TimedOut,
+    TooManyAttempts,
+    Unauthenticated,
+    Unavailable,
+)
+from flowtrail.graphql import body
+from flowtrail.graphql.body import HttpRefusal, UnreadBodyResponse
 from flowtrail.graphql.documents import RequestRefused
+from flowtrail.graphql.errors import masked
+from flowtrail.graphql.execution import while_connected
 from flowtrail.graphql.media_types import preferred
 from flowtrail.graphql.operations import execute
 from flowtrail.graphql.requests import OperationRequest
-from flowtrail.graphql.response import encode, is_request_error, refusal, response_of
+from flowtrail.graphql.response import encode, is_request_error, is_unavailable, refusal, response_of
 from flowtrail.graphql.sse import EventStreamResponse
+from flowtrail.throttling import client_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from graphql import GraphQLError
+
+    from flowtrail.graphql.context import Context
+    from flowtrail.graphql.documents import Operation
     from flowtrail.graphql.endpoint import Endpoint
 
-MAX_BODY_BYTES = 8 * 1024 * 1024
 JSON = "application/json"
 GRAPHQL_RESPONSE = "application/graphql-response+json"
 EVENT_STREAM = "text/event-stream"
-_STATUS = {BadUserInput: 400, LimitExceeded: 413, Unauthenticated: 401, Unavailable: 503}
+_CLIENT_GONE = 499
+_TRY_AGAIN = {"Retry-After": "1"}
+_STATUS = {
+    BadUserInput.code: 400,
+    LimitExceeded.code: 413,
+    Unauthenticated.code: 401,
+    Forbidden.code: 403,
+    Unavailable.code: 503,
+    TimedOut.code: 504,
+}
+"""Of what is refused before it is looked at as GraphQL."""
+_DOCUMENT_STATUS = _STATUS | {LimitExceeded.code: 400}
+"""Of a document that is not executed, for whoever does not insist on application/json."""
 
 
 async def answer(endpoint: Endpoint, request: Request) -> Response:
-    """Return the response to one POST."""
-    media_type = preferred(request.headers.get("accept"), (JSON, GRAPHQL_RESPONSE, EVENT_STREAM))
+    """Return the response to a POST, or to a GET where the settings allow one."""
+    offered = (JSON, GRAPHQL_RESPONSE, EVENT_STREAM) if request.method == "POST" else (JSON, GRAPHQL_RESPONSE)
+    media_type = preferred(request.headers.get("accept"), offered)
     if media_type is None:
-        return _refused(BadUserInput(f"Accept: only {GRAPHQL_RESPONSE}, {JSON} and {EVENT_STREAM} are on offer"), JSON, 406)
+        return _refused(request, BadUserInput(f"Accept: only {', '.join(offered)} are on offer"), JSON, 406)
     single = JSON if media_type == EVENT_STREAM else media_type
-    if _media_type_of(request.headers.get("content-type", "")) != JSON:
-        return _refused(BadUserInput(f"Content-Type: must be {JSON}"), single, 415)
     try:
-        operation = OperationRequest.parse(_decoded(await _body(request)))
-        authorization = request.headers.get("authorization")
-        context = await endpoint.context(authorization)
-        if media_type == EVENT_STREAM:
-            return await EventStreamResponse.begin(endpoint, operation, context, authorization)
-        result = await execute(operation, context)
-    except FlowtrailError as error:
-        return _refused(error, single, _STATUS.get(type(error), 400))
+        return await _answer(endpoint, request, media_type)
+    except HttpRefusal as refused:
+        return _refused(request, refused.error, single, refused.status, refused.headers)
     except RequestRefused as refused:
-        status = 200 if media_type == JSON else 400
-        return _response({"errors": [error.formatted for error in refused.errors]}, single, status)
+        return _response(_errors(refused.errors), single, _status_of(refused.errors, media_type))
     except ClientDisconnect:
-        return Response(status_code=400)
-    status = 400 if media_type == GRAPHQL_RESPONSE and is_request_error(result) else 200
+        return Response(status_code=_CLIENT_GONE)
+    except TooManyAttempts as error:
+        return _refused(request, error, single, 429, {"Retry-After": str(error.retry_after)})
+    except FlowtrailError as error:
+        return _refused(request, error, single, _STATUS.get(error.code, 400))
+    except Exception as error:
+        return _response(_errors([masked(error)]), single, 500)
+
+
+async def _answer(endpoint: Endpoint, request: Request, media_type: str) -> Response:
+    if request.method != "POST":
+        _require_harmless_get(endpoint, request)
+    authorization = request.headers.get("authorization")
+    context = await endpoint.context(authorization, client_of(request))
+    operation = endpoint.documents.operation(await _parameters(endpoint, request, context), context.viewer)
+    if request.method != "POST" and operation.type is not OperationType.QUERY:
+        raise HttpRefusal(405, BadUserInput("query: only queries are answered by GET"), {"Allow": "POST"})
+    if media_type == EVENT_STREAM:
+        return await _event_stream(endpoint, request, operation, context)
+    result = await while_connected(request, execute(operation, context))
+    if is_unavailable(result):
+        return _response(response_of(result), media_type, 503, _TRY_AGAIN)
+    status = _status_of(result.errors or [], media_type) if is_request_error(result) else 200
     return _response(response_of(result), media_type, status)
 
 
-def _media_type_of(content_type: str) -> str:
-    name, _, parameters = content_type.partition(";")
-    charset = parameters.replace(" ", "").replace('"', "").lower()
-    return name.strip().lower() if charset in ("", "charset=utf-8") else ""
+def _require_harmless_get(endpoint: Endpoint, request: Request) -> None:
+    """Raise unless GET is switched on, and no other site's page makes a reader's browser ask."""
+    if not endpoint.settings.graphql_get:
+        raise HttpRefusal(405, BadUserInput("GET: send operations by POST"), {"Allow": "POST"})
+    if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+        raise Forbidden("GET: the request comes from another site")
 
 
-async def _body(request: Request) -> bytes:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise LimitExceeded(f"the request body is larger than {MAX_BODY_BYTES} bytes")
-    return bytes(body)
+async def _parameters(endpoint: Endpoint, request: Request, context: Context) -> OperationRequest:
+    if request.method != "POST":
+        return OperationRequest.parse_query_string(request.url.query.encode())
+    limit = body.max_bytes(context.viewer)
+    return OperationRequest.parse(await body.decoded(request, limit, endpoint.settings.body_timeout))
 
 
-def _decoded(body: bytes) -> Any:
+async def _event_stream(endpoint: Endpoint, request: Request, operation: Operation, context: Context) -> Response:
     try:
-        return json_text.load(body)
-    except json_text.JsonTextError as error:
-        raise BadUserInput(f"the request body is {error}") from None
+        return await while_connected(request, EventStreamResponse.begin(endpoint, request, operation, context))
+    except LimitExceeded as error:
+        raise HttpRefusal(429, error) from None
 
 
-def _refused(error: FlowtrailError, media_type: str, status: int) -> Response:
-    return _response(refusal(error), media_type, status)
+def _status_of(errors: list[GraphQLError], media_type: str) -> int:
+    """The status of an operation that was not executed: JSON's clients look into the body, and take other statuses for others'."""
+    if media_type == JSON:
+        return 200
+    code = (errors[0].extensions or {}).get("code") if errors else None
+    return _DOCUMENT_STATUS.get(str(code), 400)
 
 
-def _response(response: dict[str, Any], media_type: str, status: int) -> Response:
-    return Response(encode(response), status, media_type=f"{media_type}; charset=utf-8")
+def _errors(errors: list[GraphQLError]) -> dict[str, Any]:
+    return {"errors": [error.formatted for error in errors]}
+
+
+def _refused(
+    request: Request, error: FlowtrailError, media_type: str, status: int, headers: Mapping[str, str] | None = None
+) -> Response:
+    waiting = _TRY_AGAIN if isinstance(error, Unavailable) else {}
+    response = Response if getattr(request.state, "is_read", False) else UnreadBodyResponse
+    return _response(refusal(error), media_type, status, {**waiting, **(headers or {})}, response)
+
+
+def _response(
+    content: dict[str, Any],
+    media_type: str,
+    status: int,
+    headers: Mapping[str, str] | None = None,
+    response: type[Response] = Response,
+) -> Response:
+    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", **(headers or {})}
+    return response(encode(content), status, headers, media_type=f"{media_type}; charset=utf-8")

@@ -27,16 +27,26 @@ from flowtrail.pagination import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-MAX_TOKENS = 3_000
+MAX_CHARACTERS = 100_000
+"""Of a document, comments and strings included."""
+MAX_TOKENS = 2_000
 """Names, punctuators and values; counted by the parser, which stops there."""
+MAX_ERRORS = 20
+"""After which a document is not validated any further."""
+MAX_VARIABLE_VALUES = 10_000
+"""Values inside the variables of whoever may not record: coercing each takes time."""
 MAX_DEPTH = 20
 MAX_FIELDS = 1_000
 """Fields, those of fragments counted wherever they are spread."""
 MAX_ALIASES = 100
 MAX_DIRECTIVES = 100
+MAX_SPREADS = 100
+"""Fragment spreads as they are written; validation compares each pair of fragments that meet."""
+MAX_REPEATED = 100
+"""Fields that a selection asks for again under the same name; validation compares each pair of them."""
 MAX_ROOT_FIELDS = 20
 MAX_OPERATIONS = 20
-MAX_ROWS = 25_000
+MAX_ROWS = 10_000
 """Rows that the pages and lists of a document may hold when all are full."""
 
 _PAGES = {"executions", "flows", "children"}
@@ -54,8 +64,8 @@ class _EveryVariable(dict[str, int]):
         return self._size
 
 
-SMALLEST_PAGES = _EveryVariable(0)
-LARGEST_PAGES = _EveryVariable(MAX_PAGE_SIZE)
+_SMALLEST_PAGES = _EveryVariable(0)
+_LARGEST_PAGES = _EveryVariable(MAX_PAGE_SIZE)
 
 
 @dataclass(slots=True)
@@ -84,6 +94,7 @@ def check(document: DocumentNode, variables: Mapping[str, Any]) -> None:
     operations = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
     _compare(len(operations), MAX_OPERATIONS, "operations", "the document")
     walk = _Walk(document, variables)
+    walk.measure_fragments()
     for operation in operations:
         where = f"operation {operation.name.value}" if operation.name else "the operation"
         measure = walk.selections(operation.selection_set)
@@ -93,6 +104,36 @@ def check(document: DocumentNode, variables: Mapping[str, Any]) -> None:
         _compare(measure.aliases, MAX_ALIASES, "aliases", where)
         _compare(measure.directives + len(operation.directives or ()), MAX_DIRECTIVES, "directives", where)
         _compare(measure.rows, MAX_ROWS, "rows when all its pages and lists are full", where)
+    _compare(walk.spreads, MAX_SPREADS, "fragment spreads", "the document")
+    _compare(walk.repeated, MAX_REPEATED, "repeated fields", "the document")
+
+
+def fits_any_variables(document: DocumentNode) -> bool:
+    """Return whether a document keeps all limits whatever its variables are.
+
+    Raises LimitExceeded when it keeps them with none, not even with those that ask for the smallest pages.
+    """
+    check(document, _SMALLEST_PAGES)
+    try:
+        check(document, _LARGEST_PAGES)
+    except LimitExceeded:
+        return False
+    return True
+
+
+def check_variables(variables: Mapping[str, Any] | None) -> None:
+    """Raise LimitExceeded when there are more values in the variables than a reader has use for."""
+    values: list[Any] = list((variables or {}).values())
+    counted = len(values)
+    while values:
+        value = values.pop()
+        if isinstance(value, dict):
+            value = list(value.values())
+        if isinstance(value, list):
+            counted += len(value)
+            if counted > MAX_VARIABLE_VALUES:
+                raise LimitExceeded(f"variables: hold more than {MAX_VARIABLE_VALUES} values")
+            values += value
 
 
 def _compare(counted: int, limit: int, what: str, where: str) -> None:
@@ -107,17 +148,29 @@ class _Walk:
         self._variables = variables
         self._fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
         self._measured: dict[str, _Measure] = {}
+        self.spreads = 0
+        self.repeated = 0
 
-    def selections(self, node: SelectionSetNode | None) -> _Measure:
-        total = _Measure()
+    def measure_fragments(self) -> None:
+        """Measure every fragment, those too that no operation spreads: validation looks at them all."""
+        for name in self._fragments:
+            self._fragment(name)
+
+    def selections(self, node: SelectionSetNode | None, names: set[str] | None = None) -> _Measure:
+        """Measure a selection set; `names` are those of the fields beside an inline fragment, which count as its own."""
+        total, names = _Measure(), set() if names is None else names
         for selection in node.selections if node else ():
             total.directives += len(selection.directives or ())
             match selection:
                 case FieldNode():
                     total.add(self._field(selection))
+                    name = (selection.alias or selection.name).value
+                    self.repeated += name in names
+                    names.add(name)
                 case InlineFragmentNode():
-                    total.add(self.selections(selection.selection_set))
+                    total.add(self.selections(selection.selection_set, names))
                 case FragmentSpreadNode():
+                    self.spreads += 1
                     total.add(self._fragment(selection.name.value))
         return total
 

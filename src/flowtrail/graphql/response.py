@@ -6,7 +6,7 @@ import orjson
 from graphql import ExecutionResult
 
 from flowtrail import json_text
-from flowtrail.errors import FlowtrailError
+from flowtrail.errors import FlowtrailError, Unavailable
 
 
 def encode(response: dict[str, Any]) -> bytes:
@@ -40,6 +40,13 @@ def response_of(result: ExecutionResult) -> dict[str, Any]:
 def is_request_error(result: ExecutionResult) -> bool:
     """Tell whether the document or its variables were wrong, rather than a field."""
     return result.data is None and bool(result.errors) and all(error.path is None for error in result.errors or ())
+
+
+def is_unavailable(result: ExecutionResult) -> bool:
+    """Tell whether nothing could be answered because the database was away: trying again later may work."""
+    has_data = result.data is not None and any(value is not None for value in result.data.values())
+    codes = {(error.extensions or {}).get("code") for error in result.errors or ()}
+    return not has_data and codes == {Unavailable.code}
 
 
 def refusal(error: FlowtrailError) -> dict[str, Any]:

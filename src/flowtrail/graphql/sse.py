@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 from typing import TYPE_CHECKING
 
 from starlette.responses import Response
@@ -15,11 +15,12 @@ from flowtrail.graphql.operations import begin
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
+    from starlette.requests import Request
     from starlette.types import Receive, Scope, Send
 
     from flowtrail.graphql.context import Context
+    from flowtrail.graphql.documents import Operation
     from flowtrail.graphql.endpoint import Endpoint
-    from flowtrail.graphql.requests import OperationRequest
 
 KEEP_ALIVE_SECONDS = 12.0
 _LAST_WORD_SECONDS = 0.25
@@ -34,24 +35,31 @@ _HEADERS = [
 class EventStreamResponse(Response):
     """Streams the responses of one operation, until they end, the client goes, falls behind, loses access, or the process stops."""
 
-    def __init__(self, endpoint: Endpoint, events: AsyncGenerator[str], authorization: str | None, full: asyncio.Event) -> None:
+    def __init__(
+        self, endpoint: Endpoint, events: AsyncGenerator[str], authorization: str | None, full: asyncio.Event, place: ExitStack
+    ) -> None:
         super().__init__()
         self._endpoint = endpoint
         self._events = events
         self._authorization = authorization
         self._full = full
+        self._place = place
         self._sending = asyncio.Lock()
 
     @classmethod
-    async def begin(
-        cls, endpoint: Endpoint, operation: OperationRequest, context: Context, authorization: str | None
-    ) -> EventStreamResponse:
-        """Begin the operation; raises RequestRefused when it can't be executed."""
+    async def begin(cls, endpoint: Endpoint, request: Request, operation: Operation, context: Context) -> EventStreamResponse:
+        """Begin the operation; raises RequestRefused when it can't be executed, LimitExceeded for one stream too many."""
         full = asyncio.Event()
-        events = await begin(operation, context, endpoint.broadcast, full.set)
-        return cls(endpoint, events, authorization, full)
+        with ExitStack() as place:
+            place.enter_context(endpoint.streams.opened(request))
+            events = await begin(operation, context, endpoint.broadcast, full.set)
+            return cls(endpoint, events, request.headers.get("authorization"), full, place.pop_all())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._place:
+            await self._stream(receive, send)
+
+    async def _stream(self, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
         work = [
             asyncio.create_task(waiting)

@@ -11,16 +11,18 @@ import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from flowtrail import json_text
-from flowtrail.errors import BadUserInput, FlowtrailError, TimedOut, Unauthenticated, Unavailable
+from flowtrail.errors import BadUserInput, FlowtrailError, LimitExceeded, TimedOut, Unauthenticated, Unavailable
 from flowtrail.graphql import eager
+from flowtrail.graphql.body import MAX_CONTAINERS
 from flowtrail.graphql.documents import RequestRefused
 from flowtrail.graphql.mailbox import MAX_BEHIND, TooFarBehind
 from flowtrail.graphql.operations import begin
 from flowtrail.graphql.requests import OperationRequest
 from flowtrail.graphql.response import encode
+from flowtrail.throttling import client_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
 
     from flowtrail.graphql.context import Context
     from flowtrail.graphql.endpoint import Endpoint
@@ -66,7 +68,10 @@ async def serve(endpoint: Endpoint, websocket: WebSocket) -> None:
     await websocket.accept(PROTOCOL)
     connection = _Connection(endpoint, websocket)
     try:
-        await connection.run()
+        with endpoint.streams.opened(websocket):
+            await connection.run()
+    except LimitExceeded as error:
+        await _close(websocket, Closed(TRY_AGAIN, f"Too many streams: {error.message}"))
     except Closed as closed:
         await _close(websocket, closed)
     except WebSocketDisconnect:
@@ -152,7 +157,7 @@ class _Connection:
             raise Closed(BAD_MESSAGE, "Invalid message: payload.authorization must be a string")
         self._authorization = authorization or self._authorization
         try:
-            context = await self._endpoint.context(self._authorization)
+            context = await self._endpoint.context(self._authorization, client_of(self._websocket))
         except Unauthenticated as error:
             raise Closed(FORBIDDEN, f"Forbidden: {error.message}") from None
         except FlowtrailError as error:
@@ -185,15 +190,7 @@ class _Connection:
             return eager.start(self._send_text(f"{before}{response}}}"))
 
         try:
-            responses = await begin(request, context, self._endpoint.broadcast, self._cut_off, send)
-            async with aclosing(responses):
-                async for response in responses:
-                    await self._send_text(f"{before}{response}}}")
-            self._operations.pop(operation_id, None)
-            await self._send({"id": operation_id, "type": "complete"})
-        except RequestRefused as refused:
-            self._operations.pop(operation_id, None)
-            await self._send({"id": operation_id, "type": "error", "payload": [error.formatted for error in refused.errors]})
+            await self._respond(operation_id, request, context, before, send)
         except TooFarBehind:
             self._cut_off()
         except (Unavailable, TimedOut) as error:
@@ -203,6 +200,28 @@ class _Connection:
         except Exception:
             log.exception("an operation failed", operation_id=operation_id)
             self._close(Closed(1011, "Internal error"))
+
+    async def _respond(
+        self,
+        operation_id: str,
+        request: OperationRequest,
+        context: Context,
+        before: str,
+        send: Callable[[str], Awaitable[None] | None],
+    ) -> None:
+        """Send all responses, each behind `before`, and that they are complete; or why there are none."""
+        try:
+            operation = self._endpoint.documents.operation(request, context.viewer)
+            responses = await begin(operation, context, self._endpoint.broadcast, self._cut_off, send)
+        except RequestRefused as refused:
+            self._operations.pop(operation_id, None)
+            await self._send({"id": operation_id, "type": "error", "payload": [error.formatted for error in refused.errors]})
+            return
+        async with aclosing(responses):
+            async for response in responses:
+                await self._send_text(f"{before}{response}}}")
+        self._operations.pop(operation_id, None)
+        await self._send({"id": operation_id, "type": "complete"})
 
     def _cut_off(self) -> None:
         if not self._closing.done():
@@ -225,6 +244,8 @@ def _decoded(text: str | None) -> dict[str, Any]:
         raise Closed(BAD_MESSAGE, "Invalid message: must be text")
     if len(text) > MAX_MESSAGE_CHARACTERS:
         raise Closed(TOO_LARGE, f"Message too large: at most {MAX_MESSAGE_CHARACTERS} characters")
+    if text.count("[") + text.count("{") > MAX_CONTAINERS:
+        raise Closed(TOO_LARGE, f"Message too large: at most {MAX_CONTAINERS} arrays and objects")
     try:
         message = json_text.load(text)
     except json_text.JsonTextError as error:

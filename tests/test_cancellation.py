@@ -1,0 +1,120 @@
+"""What takes too long, or nobody waits for any more, stops: its SQL too, as PostgreSQL itself says (spec 2.10)."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+import pytest
+
+from live import event_stream, socket
+from raw import wire
+from support import Service
+
+QUERY = "{ executions(first: 1) { edges { node { id } } } }"
+BATCHED = "{ flows { edges { node { executions(first: 1) { edges { cursor } } } } } }"
+"""What loaders read for several resolvers, in tasks of their own."""
+
+
+@asynccontextmanager
+async def locked(database_url: str) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
+    """Hold a lock that every reader of the tables waits for; yields how to wait until so many statements wait."""
+    connection = await asyncpg.connect(database_url)
+    watcher = await asyncpg.connect(database_url)
+    transaction = connection.transaction()
+    await transaction.start()
+    await connection.execute("LOCK TABLE execution, flow IN ACCESS EXCLUSIVE MODE")
+
+    async def waiting(count: int) -> None:
+        async with asyncio.timeout(20):
+            while count != await watcher.fetchval(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            ):
+                await asyncio.sleep(0.02)
+
+    try:
+        yield waiting
+    finally:
+        await transaction.rollback()
+        await connection.close()
+        await watcher.close()
+
+
+@pytest.fixture
+async def patient(start_service: Any) -> Service:
+    """A service whose statements would wait for a minute, and that does nothing by itself."""
+    service: Service = await start_service(statement_timeout=60, lock_timeout=60, sweep_interval=None, fold_interval=None)
+    return service
+
+
+@pytest.mark.parametrize("query", [QUERY, BATCHED], ids=["one", "batched"])
+async def test_a_request_whose_client_goes_stops_its_sql(patient: Service, database_url: str, query: str) -> None:
+    body = json.dumps({"query": query})
+    head = f"POST /graphql HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    async with locked(database_url) as waiting:
+        async with wire(patient) as connection:
+            await connection.send(f"{head}{body}".encode())
+            await waiting(1)
+        await waiting(0)
+    assert "errors" not in await patient.execute(query)
+
+
+async def test_a_socket_that_closes_stops_its_sql(patient: Service, database_url: str) -> None:
+    async with locked(database_url) as waiting:
+        async with socket(patient) as client:
+            for number in range(3):
+                await client.subscribe(QUERY, id_=str(number))
+            await waiting(3)
+        await waiting(0)
+
+
+async def test_an_operation_that_its_client_completes_stops_its_sql(patient: Service, database_url: str) -> None:
+    async with locked(database_url) as waiting, socket(patient) as client:
+        await client.subscribe(QUERY)
+        await waiting(1)
+        await client.send({"id": "1", "type": "complete"})
+        await waiting(0)
+
+
+async def test_an_event_stream_whose_client_goes_stops_its_sql(patient: Service, database_url: str) -> None:
+    body = json.dumps({"query": QUERY})
+    head = "POST /graphql HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\naccept: text/event-stream\r\n"
+    async with locked(database_url) as waiting:
+        async with wire(patient) as connection:
+            await connection.send(f"{head}content-length: {len(body)}\r\n\r\n{body}".encode())
+            await waiting(1)
+        await waiting(0)
+
+
+async def test_an_operation_that_takes_too_long_is_a_timeout_on_every_transport(start_service: Any, database_url: str) -> None:
+    service = await start_service(
+        request_timeout=0.5, statement_timeout=60, lock_timeout=60, sweep_interval=None, fold_interval=None
+    )
+    async with locked(database_url) as waiting:
+        for accept, status in (("application/json", 200), ("application/graphql-response+json", 504)):
+            headers = {"accept": accept, "content-type": "application/json"}
+            response = await service.client.post("/graphql", content=json.dumps({"query": QUERY}), headers=headers)
+            assert response.status_code == status
+            (error,) = response.json()["errors"]
+            assert (error["extensions"], "data" in response.json()) == ({"code": "TIMEOUT"}, False)
+            await waiting(0)
+        async with socket(service) as client:
+            await client.subscribe(QUERY)
+            message = await client.receive()
+            assert message["payload"]["errors"][0]["extensions"] == {"code": "TIMEOUT"}
+            assert (await client.receive())["type"] == "complete"
+            await waiting(0)
+        async with event_stream(service, QUERY) as events:
+            assert (await anext(events))["errors"][0]["extensions"] == {"code": "TIMEOUT"}
+        await waiting(0)
+
+
+@pytest.mark.parametrize("limits", [{"statement_timeout": 0.3, "lock_timeout": 60}, {"statement_timeout": 60, "lock_timeout": 0.3}])
+async def test_a_statement_has_limits_of_its_own(start_service: Any, database_url: str, limits: dict[str, float]) -> None:
+    service = await start_service(**limits, sweep_interval=None, fold_interval=None)
+    async with locked(database_url) as waiting:
+        response = await service.execute(QUERY)
+        assert response["errors"][0]["extensions"]["code"] == "TIMEOUT"
+        await waiting(0)
