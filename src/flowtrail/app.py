@@ -10,37 +10,45 @@ from typing import TypedDict
 
 from fastapi import FastAPI
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.websockets import WebSocket
 
-from flowtrail import pages, service, session
-from flowtrail.errors import FlowtrailError
+from flowtrail import doors, monitoring, pages, service, session, sign_in
+from flowtrail.connections import BoundedHttpProtocol
 from flowtrail.graphql import http, websocket
 from flowtrail.graphql.coalescing import CoalescingProtocol
 from flowtrail.graphql.endpoint import Endpoint
-from flowtrail.revisions import SchemaState, schema_state
 from flowtrail.settings import Settings
+
+DRAIN_SECONDS = 0.5
+"""For which a process that was asked to stop goes on answering."""
 
 
 class SocketOptions(TypedDict):
-    """uvicorn's settings for WebSockets: sizes in bytes, times in seconds."""
+    """uvicorn's settings for connections: sizes in bytes, times in seconds."""
 
+    http: type[asyncio.Protocol]
+    server_header: bool
     ws: type[asyncio.Protocol]
     ws_per_message_deflate: bool
     ws_max_size: int
     ws_ping_interval: float
     ws_ping_timeout: float
+    proxy_headers: bool
 
 
 SOCKETS = SocketOptions(
+    http=BoundedHttpProtocol,
+    server_header=False,
     ws=CoalescingProtocol,
     # Compression would cost each subscriber a copy of every message, and a window of memory.
     ws_per_message_deflate=False,
     ws_max_size=2 * 1024 * 1024,
     ws_ping_interval=20.0,
     ws_ping_timeout=20.0,
+    proxy_headers=False,  # the settings name the proxies that are believed (doors.py)
 )
-"""What uvicorn must be told for the WebSockets of this application."""
+"""What uvicorn must be told for the connections of this application."""
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -57,38 +65,31 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = FastAPI(lifespan=lifespan, openapi_url=None)
 
-    @app.post("/graphql")
     async def graphql(request: Request) -> Response:
         return await http.answer(app.state.endpoint, request)
+
+    # Starlette's own route: FastAPI's would work out parameters that this has not, at every request.
+    app.add_route("/graphql", graphql, methods=["POST"], include_in_schema=False)
 
     @app.websocket("/graphql")
     async def graphql_websocket(socket: WebSocket) -> None:
         await websocket.serve(app.state.endpoint, socket)
 
-    @app.get("/healthz")
-    async def healthz() -> Response:
-        """The process lives."""
-        return JSONResponse({"status": "ok"})
-
-    @app.get("/readyz")
-    async def readyz() -> Response:
-        """The database answers, and is migrated."""
-        try:
-            async with app.state.service.database.read() as read:
-                if await schema_state(read) is SchemaState.BEHIND:
-                    return JSONResponse({"status": "unavailable", "reason": "the database is not migrated"}, 503)
-        except FlowtrailError as error:
-            return JSONResponse({"status": "unavailable", "reason": error.message}, 503)
-        return JSONResponse({"status": "ok"})
-
     session.mount(app)
+    sign_in.mount(app)
+    doors.mount(app, settings)
+    monitoring.mount(app)
     pages.mount(app)
     return app
 
 
 @contextmanager
 def _told_of_signals(endpoint: Endpoint) -> Iterator[None]:
-    """Let streams end as soon as the process is asked to stop: the server would wait for them, and they for the server."""
+    """Let streams end as soon as the process is asked to stop: the server would wait for them, and they for the server.
+
+    Asked by SIGTERM, it goes on answering for a moment, and every answer says that it was the connection's last: a balancer learns
+    of it by /readyz, and no request meets a connection that has just been closed.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -96,9 +97,14 @@ def _told_of_signals(endpoint: Endpoint) -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
     def stop(number: int, frame: FrameType | None) -> None:
+        is_first = not endpoint.stopping.is_set()
         loop.call_soon_threadsafe(endpoint.stopping.set)
         handler = before[signal.Signals(number)]
-        if callable(handler):
+        if not callable(handler):
+            return
+        if number == signal.SIGTERM and is_first:
+            loop.call_soon_threadsafe(loop.call_later, DRAIN_SECONDS, handler, number, None)
+        else:
             handler(number, frame)
 
     for number in before:

@@ -6,12 +6,14 @@ Domain functions take the connection they need and never commit; whoever opens `
 from __future__ import annotations  # asyncpg's classes are generic for the type checker only
 
 import asyncio
+import time
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, NewType, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, NewType, Protocol, Self, TypeAlias
 
 import asyncpg
 
 from flowtrail.errors import TimedOut, Unavailable
+from flowtrail.observability import metrics, traces
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -32,20 +34,86 @@ Write = NewType("Write", Connection)
 
 _CONNECT_TIMEOUT = 10.0
 """Seconds an attempt to connect may take, unless the database's URL says."""
+_COMMAND_GRACE = 1.0
+"""Seconds beyond the statement timeout after which a server that is silent, rather than slow, is given up."""
 
 
 class _Connection(asyncpg.Connection):
-    """A connection whose sessions keep no state, so that giving it back costs no round trip."""
+    """A connection whose sessions keep no state, so that giving it back costs no round trip.
+
+    But for one: a statement that was cancelled while it was being prepared leaves a transaction open that asyncpg does not know of.
+    Any statement, sent as a simple query, ends it.
+    """
+
+    _was_cancelled = False
+
+    def note_cancelled(self) -> None:
+        """Learn that a statement was given up."""
+        self._was_cancelled = True
 
     def get_reset_query(self) -> str:
-        return ""
+        was_cancelled, self._was_cancelled = self._was_cancelled, False
+        return "SELECT 1" if was_cancelled else ""
+
+
+async def _trace_statements(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+    if traces.is_on():
+        connection.add_query_logger(traces.sql)
+
+
+def pool_of(dsn: str, settings: Settings, connect_timeout: float | None, **server_settings: str) -> asyncpg.Pool[asyncpg.Record]:
+    """Return a pool that is not open yet."""
+    return asyncpg.create_pool(
+        dsn,
+        min_size=0,  # asyncpg logs a traceback whenever it can't keep up a minimum
+        max_size=settings.pool_size,
+        connection_class=_Connection,
+        init=_trace_statements,
+        timeout=connect_timeout or _CONNECT_TIMEOUT,
+        command_timeout=settings.statement_timeout + _COMMAND_GRACE,
+        server_settings={
+            "application_name": "flowtrail",
+            "timezone": "UTC",
+            "statement_timeout": f"{settings.statement_timeout * 1000:.0f}",
+            "lock_timeout": f"{settings.lock_timeout * 1000:.0f}",
+            "idle_in_transaction_session_timeout": "60000",
+            **server_settings,
+        },
+    )
+
+
+# LIMIT $n keeps PostgreSQL on custom plans, which are planned anew for every page.
+READING = {"default_transaction_read_only": "on", "plan_cache_mode": "force_generic_plan"}
+
+
+_GIVEN_UP = (asyncio.CancelledError, TimeoutError)
+_BROKEN = (asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError, asyncpg.SerializationError)
+
+
+class Replica(Protocol):
+    """A standby to read from while it is not too far behind (replica.py)."""
+
+    async def acquire(self) -> asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | None:
+        """Return a connection to it; None when it is not to be read from, or none can be had at once."""
+
+    async def release(self, connection: asyncpg.pool.PoolConnectionProxy[asyncpg.Record]) -> None:
+        """Give a connection back."""
+
+    def distrust(self) -> None:
+        """Learn that a connection broke."""
 
 
 class Database:
-    """The service's connections to one PostgreSQL."""
+    """The service's connections to one PostgreSQL, and to a standby of it."""
 
     def __init__(
-        self, dsn: str, reading: asyncpg.Pool[asyncpg.Record], writing: asyncpg.Pool[asyncpg.Record], patience: float
+        self,
+        dsn: str,
+        reading: asyncpg.Pool[asyncpg.Record],
+        writing: asyncpg.Pool[asyncpg.Record],
+        patience: float,
+        replica: Replica | None = None,
+        news: asyncio.Event | None = None,
     ) -> None:
         """`patience` is how many seconds to wait for a free connection."""
         self.dsn = dsn
@@ -53,39 +121,30 @@ class Database:
         self._reading = reading
         self._writing = writing
         self._patience = patience
-        self.news = asyncio.Event()
+        self._replica = replica
+        self.news = news or asyncio.Event()
         """Set after a commit that added to the change feed."""
 
     @classmethod
     async def open(cls, dsn: str, settings: Settings, *, connect_timeout: float | None = None) -> Self:
         """Open the pools for an asyncpg `dsn`; raises Unavailable when PostgreSQL can't be reached."""
-
-        def pool(**server_settings: str) -> asyncpg.Pool[asyncpg.Record]:
-            return asyncpg.create_pool(
-                dsn,
-                min_size=0,  # asyncpg logs a traceback whenever it can't keep up a minimum
-                max_size=settings.pool_size,
-                connection_class=_Connection,
-                timeout=connect_timeout or _CONNECT_TIMEOUT,
-                server_settings={
-                    "application_name": "flowtrail",
-                    "timezone": "UTC",
-                    "statement_timeout": f"{settings.statement_timeout * 1000:.0f}",
-                    "lock_timeout": f"{settings.lock_timeout * 1000:.0f}",
-                    "idle_in_transaction_session_timeout": "60000",
-                    **server_settings,
-                },
-            )
-
-        # LIMIT $n keeps PostgreSQL on custom plans, which are planned anew for every page.
-        reading = pool(default_transaction_read_only="on", plan_cache_mode="force_generic_plan")
-        writing = pool()
+        reading = pool_of(dsn, settings, connect_timeout, **READING)
+        writing = pool_of(dsn, settings, connect_timeout)
         with _expected_errors():
             for opened in (reading, writing):
                 await opened
                 async with opened.acquire():
                     pass  # a database that is not there is told of now
         return cls(dsn, reading, writing, settings.statement_timeout)
+
+    def with_replica(self, replica: Replica) -> Database:
+        """Return the same database, whose `read()` and `snapshot()` go to `replica` while that is fresh."""
+        return Database(self.dsn, self._reading, self._writing, self._patience, replica, self.news)
+
+    @property
+    def primary(self) -> Database:
+        """The same database for who must not read what is older than what they know, as those who follow the change feed."""
+        return Database(self.dsn, self._reading, self._writing, self._patience, None, self.news) if self._replica else self
 
     async def close(self) -> None:
         """Wait for what is under way, then close every connection."""
@@ -96,25 +155,66 @@ class Database:
     async def read(self) -> AsyncIterator[Read]:
         """A connection for single statements, each with a snapshot of its own."""
         with _expected_errors():
-            async with self._reading.acquire(timeout=self._patience) as connection:
+            async with self._for_reading() as connection:
                 yield Read(connection)
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Read]:
         """A connection whose statements all see the database as it was at the first of them."""
         with _expected_errors():
-            async with (
-                self._reading.acquire(timeout=self._patience) as connection,
-                connection.transaction(isolation="repeatable_read", readonly=True),
-            ):
+            async with self._for_reading() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
                 yield Read(connection)
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[Write]:
         """A transaction: committed when the block ends, rolled back when it raises."""
-        with _expected_errors():
-            async with self._writing.acquire(timeout=self._patience) as connection, connection.transaction():
-                yield Write(connection)
+        try:
+            with _expected_errors():
+                async with _acquired(self._writing, "writing", self._patience) as connection, connection.transaction():
+                    yield Write(connection)
+        except Unavailable as error:
+            if isinstance(error.__cause__, asyncpg.ReadOnlySQLTransactionError):
+                # It has become a standby. The next connection goes to whoever the name in the URL stands for by then.
+                await self._reading.expire_connections()
+                await self._writing.expire_connections()
+            raise
+
+    @asynccontextmanager
+    async def _for_reading(self) -> AsyncIterator[asyncpg.pool.PoolConnectionProxy[asyncpg.Record]]:
+        replica = self._replica
+        connection = await replica.acquire() if replica is not None else None
+        if replica is None or connection is None:
+            async with _acquired(self._reading, "reading", self._patience) as connection:
+                yield connection
+            return
+        try:
+            yield connection
+        except _GIVEN_UP:
+            connection.note_cancelled()  # type: ignore[attr-defined]  # a proxy of a _Connection
+            raise
+        except (OSError, *_BROKEN):
+            replica.distrust()
+            raise
+        finally:
+            await replica.release(connection)
+
+
+@asynccontextmanager
+async def _acquired(
+    pool: asyncpg.Pool[asyncpg.Record], name: str, patience: float
+) -> AsyncIterator[asyncpg.pool.PoolConnectionProxy[asyncpg.Record]]:
+    began = time.perf_counter()
+    async with pool.acquire(timeout=patience) as connection:
+        metrics.connection_waits.labels(name).observe(time.perf_counter() - began)
+        in_use = metrics.connections.labels(name)
+        in_use.inc()
+        try:
+            yield connection
+        except _GIVEN_UP:
+            connection.note_cancelled()  # type: ignore[attr-defined]  # a proxy of a _Connection
+            raise
+        finally:
+            in_use.dec()
 
 
 class _expected_errors:  # noqa: N801 (reads as a verb where it is used)
@@ -126,6 +226,7 @@ class _expected_errors:  # noqa: N801 (reads as a verb where it is used)
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         match error:
             case asyncpg.QueryCanceledError() | asyncpg.LockNotAvailableError() | TimeoutError():
+                metrics.database_errors.labels(TimedOut.code).inc()
                 raise TimedOut("the database took too long to answer") from error
             case (
                 asyncpg.PostgresConnectionError()
@@ -133,8 +234,16 @@ class _expected_errors:  # noqa: N801 (reads as a verb where it is used)
                 | asyncpg.OperatorInterventionError()
                 | asyncpg.InsufficientResourcesError()
                 | asyncpg.ReadOnlySQLTransactionError()
+                | asyncpg.ObjectNotInPrerequisiteStateError()  # a standby is asked what only a primary knows
                 | OSError()
             ):
-                raise Unavailable("the database is not available at the moment") from error
+                raise _unavailable() from error
+            case asyncpg.SerializationError() if "recovery" in str(error):  # a standby gave up a statement that held it up
+                raise _unavailable() from error
             case asyncpg.InterfaceError() if "clos" in str(error):  # asyncpg has no type of its own for closed connections
-                raise Unavailable("the database is not available at the moment") from error
+                raise _unavailable() from error
+
+
+def _unavailable() -> Unavailable:
+    metrics.database_errors.labels(Unavailable.code).inc()
+    return Unavailable("the database is not available at the moment")

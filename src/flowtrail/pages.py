@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 
+from flowtrail.graphql import http
 from flowtrail.graphql.media_types import preferred
 
 if TYPE_CHECKING:
@@ -39,28 +40,37 @@ def mount(app: FastAPI) -> None:
 
 
 async def _graphiql(request: Request) -> Response:
-    """GraphiQL for a browser that looks; the API itself takes operations by POST."""
+    """GraphiQL for a browser that looks; anything else is an operation."""
     if _wants_html(request):
         return _html("graphiql.html", styles="'unsafe-inline'")  # its editor writes style elements without asking
-    error = {"message": "GET: send operations by POST", "extensions": {"code": "BAD_USER_INPUT"}}
-    return JSONResponse({"errors": [error]}, 405, {"Allow": "POST"})
+    return await http.answer(request.app.state.endpoint, request)
 
 
 async def _page(request: Request) -> Response:
     path = request.url.path
     if path == "/" or (_is_place(path) and _wants_html(request)):
         return _html("index.html", styles="'nonce-{nonce}'")
-    file = (STATIC / path.lstrip("/")).resolve()
-    if file.is_relative_to(STATIC.resolve()) and file.is_file() and file.suffix in _MEDIA_TYPES:
+    file = _built(path)
+    if file is not None:
         return _file(request, file)
     if _wants_html(request):
         return _html("index.html", styles="'nonce-{nonce}'", status=404)
     return JSONResponse({"detail": "Not Found"}, 404)
 
 
+def _built(path: str) -> Path | None:
+    """The file that the build left for a path; None when there is none, or can be none by such a name."""
+    try:
+        file = (STATIC / path.lstrip("/")).resolve()
+        is_ours = file.is_relative_to(STATIC.resolve()) and file.suffix in _MEDIA_TYPES and file.is_file()
+    except (OSError, ValueError):
+        return None
+    return file if is_ours else None
+
+
 def _is_place(path: str) -> bool:
     """Whether the page itself knows the address (frontend/src/address/address.ts)."""
-    return path == "/deleted" or path.startswith("/flows/")
+    return path in ("/executions", "/deleted", "/sign-in") or path.startswith("/flows/")
 
 
 def _wants_html(request: Request) -> bool:

@@ -14,12 +14,16 @@ import asyncpg
 from flowtrail.pagination import decode_base64, encode_base64
 
 POSITION_COLUMNS = """
-    pg_current_snapshot()::text AS feed_snapshot,
+    (SELECT CASE WHEN pg_is_in_recovery() THEN pg_snapshot_xmin(now)::text || ':' || pg_snapshot_xmin(now)::text || ':'
+                 ELSE now::text END FROM pg_current_snapshot() AS now) AS feed_snapshot,
     (SELECT coalesce((SELECT c.xid FROM execution_change c WHERE c.xid > floor.xid ORDER BY c.xid DESC LIMIT 1), floor.xid)::text
      FROM feed_floor AS floor) AS feed_highest,
     (SELECT epoch FROM feed_epoch) AS feed_epoch
 """
-"""What a statement selects so that `Position.of` can tell where in the feed its rows were read."""
+"""What a statement selects so that `Position.of` can tell where in the feed its rows were read.
+
+A standby does not list what is in progress: there, all from the oldest of it on counts as unseen. That repeats some, loses none.
+"""
 
 _SNAPSHOT = r"(\d{1,20}:\d{1,20}:(?:\d{1,20}(?:,\d{1,20})*)?)"
 _CURSOR = re.compile(rf"([0-9a-f]{{32}})/{_SNAPSHOT}(?:/{_SNAPSHOT}/(\d{{1,19}}))?", re.ASCII)

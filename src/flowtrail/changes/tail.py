@@ -11,6 +11,7 @@ from flowtrail.changes.feed import BATCH, Entry, EpochChanged, ResyncReason, Res
 from flowtrail.changes.position import Position, Snapshot
 from flowtrail.database import Database
 from flowtrail.errors import FlowtrailError
+from flowtrail.observability import metrics
 
 log = structlog.get_logger()
 
@@ -144,6 +145,7 @@ class Tail:
                 if entries:
                     self._number += 1
                     self._fan_out(Batch(entries, self._number))
+                metrics.feed_read.set_to_current_time()
                 if self._position.batch is None:
                     break
         for follower, joined in joining:

@@ -7,6 +7,7 @@ upkeep.py   the sweep of overdue executions, and purging
 """
 
 import uuid
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -15,6 +16,7 @@ import asyncpg
 from flowtrail import flows
 from flowtrail.database import Database, Write
 from flowtrail.errors import Unavailable
+from flowtrail.observability import metrics
 from flowtrail.recording import store
 from flowtrail.recording.events import Event, Finished, NodeFinished, NodeStarted, Started
 from flowtrail.recording.machine import Batch, ExecutionState, Receipt
@@ -36,17 +38,18 @@ async def record(
     for _ in range(_ATTEMPTS):
         try:
             async with database.write() as write:
-                result = await _record(write, events, sent_at, servers)
+                batch, receipts = await _record(write, events, sent_at, servers)
         except _TRY_AGAIN:
             continue
         database.news.set()
-        return result
+        _count(batch, receipts)
+        return receipts, batch.now
     raise Unavailable("other recorders are writing the same executions; send the batch again")
 
 
 async def _record(
     write: Write, events: Sequence[Event], sent_at: datetime, servers: frozenset[str] | None
-) -> tuple[list[Receipt], datetime]:
+) -> tuple[Batch, list[Receipt]]:
     states = await store.lock_executions(write, (event.execution_id for event in events))
     now: datetime = await write.fetchval("SELECT clock_timestamp()")
     named = {
@@ -60,7 +63,15 @@ async def _record(
     batch = Batch(states, now, sent_at=sent_at, flows=await _flows_of(write, events, states, servers), servers=servers)
     receipts = [batch.apply(event) for event in events]
     await store.write_batch(write, batch)
-    return receipts, now
+    return batch, receipts
+
+
+def _count(batch: Batch, receipts: Sequence[Receipt]) -> None:
+    for outcome, number in Counter(receipt.outcome for receipt in receipts).items():
+        metrics.recorded_events.labels(outcome).inc(number)
+    for state in batch.executions.values():
+        if state.status != "PENDING" and state.status != state.stored_status:
+            metrics.executions_ended.labels(state.status).inc()
 
 
 def _may_end(state: ExecutionState, now: datetime) -> bool:

@@ -3,10 +3,12 @@
 import hashlib
 import uuid
 from dataclasses import dataclass, field, fields
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from flowtrail import json_text
+from flowtrail.counts import EARLIEST, LATEST
+from flowtrail.parameters import digests_of
 from flowtrail.recording.preview import preview_of
 
 MAX_NAME = 500
@@ -14,8 +16,6 @@ MAX_NAME = 500
 MAX_MESSAGE = 20_000
 """Characters of an error message or of a node's error."""
 MAX_STACK = 200_000
-EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
-LATEST = datetime(9000, 1, 1, tzinfo=UTC)
 
 
 class EventRefused(Exception):
@@ -65,6 +65,8 @@ class Started:
     caller_request_id: str | None
     trace_id: str | None
     parent_execution_id: uuid.UUID | None
+    parameter_digests: tuple[uuid.UUID, ...] = field(default=(), compare=False)
+    """Derived: what it can be found by (parameters.py)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +214,7 @@ __all__ = [
     "checked_position",
     "checked_text",
     "checked_time",
+    "digests_of",
     "event_hash",
     "payload_of",
     "preview_of",

@@ -109,7 +109,7 @@ class Batch:
         """`sent_at` is the recorder's clock as it sent the events; `servers` those it may record (None: all)."""
         self.executions = executions
         self.changes: list[Change] = []
-        self._now = now
+        self.now = now
         self._sent_at = sent_at or now
         self._flows = flows or {}
         self._servers = servers
@@ -154,7 +154,7 @@ class Batch:
             is_preview=event.is_preview,
             status="PENDING",
             started_at=event.started_at,
-            deadline=self._now + time_left,
+            deadline=self.now + time_left,
             timeout_at=event.started_at + max(timeout, self._sent_at - event.started_at + time_left),
             error_kind=None,
             has_late_outcome=False,
@@ -246,7 +246,7 @@ class Batch:
         if state is None:
             raise EventRefused("UNKNOWN_EXECUTION", f"executionId: no execution {execution_id} has started")
         self._check_server(state.server)
-        if state.is_overdue(self._now):
+        if state.is_overdue(self.now):
             self.time_out(state)
         return state
 
@@ -262,7 +262,7 @@ class Batch:
             raise EventRefused("FORBIDDEN", f"server: this token may not record for {server!r}")
 
     def _note(self, state: ExecutionState, kind: str, position: int | None = None) -> None:
-        self.changes.append(Change(state.id, state.flow_id, kind, position, self._now))
+        self.changes.append(Change(state.id, state.flow_id, kind, position, self.now))
 
 
 def _is_new(field_name: str, stored: bytes, reported: bytes) -> bool:

@@ -39,6 +39,7 @@ _EXECUTION = {
     "error_message": "text",
     "failed_node_id": "text",
     "failed_node_name": "text",
+    "error_group": "uuid",
     "start_hash": "bytea",
     "end_hash": "bytea",
 }
@@ -53,6 +54,7 @@ _OUTCOME = {
         "error_message",
         "failed_node_id",
         "failed_node_name",
+        "error_group",
         "end_hash",
     )
 }
@@ -177,6 +179,16 @@ async def _insert_executions(write: Write, states: list[ExecutionState]) -> None
     ]
     types = {"execution_id": "uuid", **_PARAMS, **_RESULT}
     await write.execute(_insert("execution_payload", types), *_columns(types, rows))
+    await _insert_parameters(write, states)
+
+
+async def _insert_parameters(write: Write, states: list[ExecutionState]) -> None:
+    found = [
+        (state.flow_id or counts.NO_FLOW, digest, state.started_at, state.id) for state in states for digest in _digests(state)
+    ]
+    if found:
+        types = {"flow_id": "uuid", "digest": "uuid", "started_at": "timestamptz", "execution_id": "uuid"}
+        await write.execute(_insert("execution_parameter", types), *zip(*found, strict=True))
 
 
 async def _update_executions(write: Write, states: list[ExecutionState]) -> None:
@@ -230,10 +242,15 @@ def _count_deltas(states: Iterable[ExecutionState]) -> Counter[counts.Key]:
     deltas: Counter[counts.Key] = Counter()
     for state in states:
         if state.status != state.stored_status:
-            deltas[counts.key(state.flow_id, state.started_at, state.status, state.is_preview)] += 1
-            if state.stored_status is not None:
-                deltas[counts.key(state.flow_id, state.started_at, state.stored_status, state.is_preview)] -= 1
+            ended_at, group = (state.outcome.ended_at, _error_group(state.outcome)) if state.outcome else (None, None)
+            deltas[counts.key(state.flow_id, state.started_at, state.status, state.is_preview, ended_at, group)] += 1
+            if state.stored_status is not None:  # only what was pending gets another status
+                deltas[counts.key(state.flow_id, state.started_at, state.stored_status, state.is_preview, None, None)] -= 1
     return deltas
+
+
+def _digests(state: ExecutionState) -> tuple[uuid.UUID, ...]:
+    return state.started.parameter_digests if state.started else ()
 
 
 def _started(state: ExecutionState) -> Any:
@@ -264,6 +281,7 @@ def _outcome_row(state: ExecutionState) -> dict[str, Any]:
         "ended_at": outcome.ended_at if outcome else None,
         "node_count": len(state.nodes) if outcome else 0,
         **_error_row(outcome),
+        "error_group": _error_group(outcome),
         "end_hash": state.end_hash,
     }
 
@@ -288,6 +306,11 @@ def _error_row(outcome: Outcome | None, prefix: str = "") -> dict[str, Any]:
         f"{prefix}failed_node_id": error.node_id if error else None,
         f"{prefix}failed_node_name": error.node_name if error else None,
     }
+
+
+def _error_group(outcome: Outcome | None) -> uuid.UUID | None:
+    error = outcome.error if outcome else None
+    return counts.error_group(error.kind, error.node_id, error.message) if error else None
 
 
 def _has_payload(outcome: Outcome | None) -> bool:

@@ -50,12 +50,12 @@ async def purge_batch(
         f"""DELETE FROM execution WHERE id IN (
                 SELECT id FROM execution WHERE {match}
                 ORDER BY started_at, id LIMIT {arguments.add(limit)} FOR UPDATE SKIP LOCKED)
-            RETURNING flow_id, started_at, status, is_preview""",
+            RETURNING flow_id, started_at, status, is_preview, ended_at, error_group""",
         *arguments,
     )
     gone: Counter[counts.Key] = Counter()
     for row in rows:
-        gone[counts.key(row["flow_id"], row["started_at"], row["status"], row["is_preview"])] -= 1
+        gone[counts.key(**row)] -= 1
     await counts.append(write, gone)
     return len(rows)
 
