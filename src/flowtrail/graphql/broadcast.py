@@ -10,14 +10,15 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from graphql import ExecutionResult, FieldNode, VariableNode, Visitor, visit
+from graphql import FieldNode, VariableNode, Visitor, visit
 
 from flowtrail import changes
 from flowtrail.errors import TimedOut, Unavailable
 from flowtrail.graphql.change_stream import MAX_CHANGES_WAITING, ChangeStream, LoadedBatch, resync_event
-from flowtrail.graphql.errors import coded
+from flowtrail.graphql.execution import completed
 from flowtrail.graphql.mailbox import Mailbox, TooFarBehind
 from flowtrail.graphql.response import encode, response_of
+from flowtrail.observability import metrics
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -57,11 +58,7 @@ class Renderer:
         """Return the response to one event as JSON."""
         executor = self._executor.build_per_event_executor(event)
         executor.context_value = self._context.fresh()
-        result: Any = executor.execute_operation(False)
-        if executor.is_awaitable(result):
-            result = await result
-        errors = [coded(error) for error in result.errors] if result.errors else None
-        return encode(response_of(ExecutionResult(result.data, errors))).decode()
+        return encode(response_of(await completed(executor, self._context.timeout, serially=False))).decode()
 
 
 def _operation_name(executor: Executor[Any]) -> str | None:
@@ -181,7 +178,12 @@ class Broadcast:
         Ends after ResyncRequired; raises TooFarBehind, after calling `when_full`, when whoever iterates does not keep up. While the
         iteration waits, responses may be given to `send` instead, which returns what is left to await, if anything.
         """
-        mailbox: Mailbox[str] = Mailbox(_WAITING_CHARACTERS, hand_over=send, when_full=when_full)
+
+        def cut_off() -> None:
+            metrics.cut_off.inc()
+            when_full()
+
+        mailbox: Mailbox[str] = Mailbox(_WAITING_CHARACTERS, hand_over=send, when_full=cut_off)
         group: _Group | None = None
 
         async def join() -> changes.Joined:
@@ -193,6 +195,7 @@ class Broadcast:
             mailbox.since = joined.number
             return joined
 
+        metrics.subscribers.inc()
         try:
             async for loaded in stream.missed(join):
                 for event in loaded.events(stream.chosen):
@@ -202,6 +205,7 @@ class Broadcast:
         except changes.ResyncRequired as resync:
             yield await renderer.render(resync_event(resync))
         finally:
+            metrics.subscribers.dec()
             if group is not None:
                 self._leave(group, mailbox, renderer)
 

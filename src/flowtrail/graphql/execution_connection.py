@@ -8,7 +8,7 @@ from datetime import datetime
 
 import strawberry
 
-from flowtrail import counts, executions, page_cursors
+from flowtrail import counts, executions
 from flowtrail.errors import BadUserInput, FlowtrailError
 from flowtrail.executions import ExecutionFilter, ExecutionPage, Selection
 from flowtrail.graphql.connection import PageCursors, PageInfo
@@ -18,6 +18,7 @@ from flowtrail.graphql.ids import decode_id_of
 from flowtrail.graphql.loaders import PageKey
 from flowtrail.graphql.scalars import JSON
 from flowtrail.pagination import PageRequest, Position, page_request
+from flowtrail.parameters import MAX_DEPTH, MAX_LENGTH, MAX_VALUES, NotSearchable, searched_digest
 
 COUNT_SECONDS = 2
 """A count that takes longer is given up: it never costs the list."""
@@ -32,10 +33,14 @@ class TimeRange:
     to: datetime | None = None
 
 
-@strawberry.input(description="A parameter's value by RFC 6901 pointer, as in /city.")
+@strawberry.input(
+    description='A parameter\'s value by RFC 6901 pointer, as in /city. Values are equal as JSON: 1 and 1.0 are, 1 and "1" are not.'
+)
 class ParamFilter:
-    path: str
-    value: JSON
+    path: str = strawberry.field(description=f"At most {MAX_DEPTH} levels deep; empty for the parameters as a whole.")
+    value: JSON = strawberry.field(
+        description=f"A scalar, or a whole array or object; JSON text of at most {MAX_LENGTH} characters."
+    )
 
 
 @strawberry.input(
@@ -54,7 +59,10 @@ class ExecutionFilterInput:
     client_name: str | None = None
     trace_id: str | None = None
     duration_ms_at_least: float | None = None
-    param: list[ParamFilter] | None = None
+    param: list[ParamFilter] | None = strawberry.field(
+        default=None,
+        description=f"Of an execution the first {MAX_VALUES} values are found, outermost first, as they are in initialParams.",
+    )
     text: str | None = strawberry.field(
         default=None,
         description="Part of the parameter preview, the error message, the flow's name or the failing node's name, case ignored.",
@@ -64,8 +72,6 @@ class ExecutionFilterInput:
         """Return the filter; raises BadUserInput naming the field that is wrong."""
         for name in ("status", "error_kind", "flow_id", "server", "param"):
             check_list(f"filter.{_CAMEL.get(name, name)}", getattr(self, name))
-        if self.param:
-            raise BadUserInput("filter.param: searching by parameter is not available in this release")
         for name in ("failed_node_id", "client_name", "trace_id", "text"):
             check_text(f"filter.{_CAMEL.get(name, name)}", getattr(self, name))
         if self.duration_ms_at_least is not None and not 0 <= self.duration_ms_at_least <= _LONGEST_MS:
@@ -83,6 +89,7 @@ class ExecutionFilterInput:
             client_name=self.client_name,
             trace_id=self.trace_id,
             duration_ms_at_least=self.duration_ms_at_least,
+            parameters=self._parameters(),
             text=self.text or None,
         )
 
@@ -90,6 +97,17 @@ class ExecutionFilterInput:
         if not self.flow_id:
             return None
         return tuple(sorted({decode_id_of("Flow", "filter.flowId", id_) for id_ in self.flow_id}))
+
+    def _parameters(self) -> tuple[uuid.UUID, ...] | None:
+        if not self.param:
+            return None
+        digests = set()
+        for index, wanted in enumerate(self.param):
+            try:
+                digests.add(searched_digest(wanted.path, wanted.value))
+            except NotSearchable as error:
+                raise BadUserInput(f"filter.param[{index}].{error}") from None
+        return tuple(sorted(digests))
 
 
 _CAMEL = {
@@ -142,8 +160,8 @@ class ExecutionConnection:
         )
 
     @strawberry.field(
-        description="False when a search for text stopped at its bound with matches still possible beyond it; "
-        "hasNextPage is true then, and the next page goes on from there."
+        description="False when a search (for text, or for a parameter and something else) stopped at its bound with matches still "
+        "possible beyond it; hasNextPage is true then, and the next page goes on from there."
     )
     def search_is_complete(self) -> bool:
         return self.page.stopped_at is None
@@ -173,8 +191,7 @@ class ExecutionConnection:
 
     @strawberry.field(description="Null for pages of no size, and beyond the bound of counting when the cursor tells no page.")
     async def page_cursors(self, info: Info) -> PageCursors | None:
-        async with info.context.database.snapshot() as read:
-            cursors = await page_cursors.page_cursors(read, self.scope, self.selection, self.request, self.page)
+        cursors = await info.context.loaders.page_cursors.load(PageKey(self.scope, self.selection, self.request))
         return PageCursors.of(cursors) if cursors else None
 
     @strawberry.field(

@@ -5,7 +5,8 @@ from uuid import UUID
 
 import strawberry
 
-from flowtrail import flows, statistics
+from flowtrail import flows
+from flowtrail.counts import Range
 from flowtrail.errors import BadUserInput
 from flowtrail.executions import Selection
 from flowtrail.flows import FlowFilter, FlowPosition
@@ -71,10 +72,10 @@ class Flow(Node):
 
     @strawberry.field(description="Of the executions that started in the range; of all without one.")
     async def statistics(self, info: Info, time_range: TimeRange | None = None) -> FlowStatistics | None:
-        within = statistics.Range(time_range.from_, time_range.to) if time_range else statistics.Range()
+        within = Range(time_range.from_, time_range.to) if time_range else Range()
         if within.start and within.end and within.start >= within.end:
             raise BadUserInput("timeRange: from must lie before to")
-        summary = await info.context.loaders.summary_by_flow.load((self.uuid, within))
+        summary = await info.context.loaders.summary.load((self.uuid, within))
         return FlowStatistics.of(self.uuid, within, summary)
 
 

@@ -4,40 +4,38 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from graphql import ExecutionResult, OperationType, create_source_event_stream, get_operation_ast
+from graphql import ExecutionResult, OperationType, create_source_event_stream
 
 from flowtrail.errors import BadUserInput
 from flowtrail.graphql.broadcast import Renderer
 from flowtrail.graphql.change_stream import ChangeStream
-from flowtrail.graphql.documents import RequestRefused, document_of
+from flowtrail.graphql.compiled import CompilingExecutor
+from flowtrail.graphql.documents import RequestRefused
 from flowtrail.graphql.errors import coded
+from flowtrail.graphql.execution import completed
+from flowtrail.graphql.observation import observed, root_field_spans
 from flowtrail.graphql.response import encode, response_of
 from flowtrail.graphql.schema import schema
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
 
-    from graphql import DocumentNode, Executor
+    from graphql import Executor
 
     from flowtrail.graphql.broadcast import Broadcast
     from flowtrail.graphql.context import Context
-    from flowtrail.graphql.requests import OperationRequest
+    from flowtrail.graphql.documents import Operation
 
 
-async def execute(request: OperationRequest, context: Context) -> ExecutionResult:
+async def execute(operation: Operation, context: Context) -> ExecutionResult:
     """Execute a query or mutation; raises RequestRefused when it can't be executed."""
-    document = document_of(request.query, request.variables)
-    if _type_of(document, request) is OperationType.SUBSCRIPTION:
+    if operation.type is OperationType.SUBSCRIPTION:
         raise RequestRefused.because(BadUserInput("query: subscriptions need a WebSocket, or Accept: text/event-stream"))
-    executor = _executor(document, request, context)
-    result: Any = executor.execute_operation()
-    if executor.is_awaitable(result):
-        result = await result
-    return ExecutionResult(result.data, [coded(error) for error in result.errors] if result.errors else None)
+    return await observed(operation, completed(_executor(operation, context), context.timeout))
 
 
 async def begin(
-    request: OperationRequest,
+    operation: Operation,
     context: Context,
     broadcast: Broadcast,
     when_full: Callable[[], None],
@@ -48,39 +46,34 @@ async def begin(
     The responses of a subscriber who does not keep up end with TooFarBehind, after `when_full` was called. Those of one who waits
     may be given to `send` instead, as `Broadcast.messages` says.
     """
-    document = document_of(request.query, request.variables)
-    if _type_of(document, request) is not OperationType.SUBSCRIPTION:
-        return _single(await execute(request, context))
-    executor = _executor(document, request, context)
+    if operation.type is not OperationType.SUBSCRIPTION:
+        return _single(await execute(operation, context))
+    executor = _executor(operation, context)
     source: Any = create_source_event_stream(executor)
     if executor.is_awaitable(source):
         source = await source
     if isinstance(source, ExecutionResult):
         raise RequestRefused([coded(error) for error in source.errors or ()])
     assert isinstance(source, ChangeStream)  # noqa: S101 (there is one subscription field)
-    return broadcast.messages(source, Renderer(executor, context, source.chosen, request.query), when_full, send)
+    return broadcast.messages(source, Renderer(executor, context, source.chosen, operation.text), when_full, send)
 
 
 async def _single(result: ExecutionResult) -> AsyncGenerator[str]:
     yield encode(response_of(result)).decode()
 
 
-def _type_of(document: DocumentNode, request: OperationRequest) -> OperationType:
-    operation = get_operation_ast(document, request.operation_name)
-    if operation is None:
-        reason = "operationName: the document has no such operation, or several and none is named"
-        raise RequestRefused.because(BadUserInput(reason))
-    return operation.operation
-
-
-def _executor(document: DocumentNode, request: OperationRequest, context: Context) -> Executor[Any]:
-    executor: Any = schema.execution_context_class.build(
+def _executor(operation: Operation, context: Context) -> Executor[Any]:
+    executor: Any = CompilingExecutor.build(
         schema.graphql_schema,
-        document,
+        operation.document,
         context_value=context,
-        raw_variable_values=request.variables,
-        operation_name=request.operation_name,
+        raw_variable_values=operation.variables,
+        operation_name=operation.name,
+        hide_suggestions=operation.hides_schema,
+        middleware=root_field_spans(),
     )
     if isinstance(executor, list):
         raise RequestRefused([coded(error) for error in executor])
+    if operation.plans is not None:
+        executor.plans = operation.plans.used()
     return executor  # type: ignore[no-any-return]

@@ -95,6 +95,7 @@ class ExecutionStartedInput:
                 caller_request_id=_text("caller.requestId", caller.request_id),
                 trace_id=_text("traceId", self.trace_id),
                 parent_execution_id=self.parent_execution_id,
+                parameter_digests=events.digests_of(self.initial_params),
             )
         )
 

@@ -7,6 +7,7 @@ from datetime import datetime
 import strawberry
 
 from flowtrail import statistics
+from flowtrail.counts import Range
 from flowtrail.errors import BadUserInput
 from flowtrail.graphql.context import Info
 from flowtrail.graphql.executions import Execution, ExecutionErrorKind, ExecutionStatus
@@ -25,11 +26,11 @@ class StatisticsBucket:
     by_status: list[StatusCount]
 
 
-@strawberry.type(description="Errors of one kind, node and message.")
+@strawberry.type(description="Errors of one kind, node and message, but for the numbers and ids in it.")
 class ErrorGroup:
     kind: ExecutionErrorKind
     node_id: str | None
-    message: str
+    message: str = strawberry.field(description='With "…" for each number or id, and without the end of a long one.')
     count: int
     last_seen_at: datetime = strawberry.field(description="When the newest of them started.")
     sample_id: strawberry.Private[uuid.UUID]
@@ -45,29 +46,37 @@ class FlowStatistics:
     total: int
     by_status: list[StatusCount]
     error_rate: float | None = strawberry.field(description="Errors among the ended; null when none has ended.")
-    p50_duration_ms: float | None = strawberry.field(name="p50DurationMs")
-    p95_duration_ms: float | None = strawberry.field(name="p95DurationMs")
-    p99_duration_ms: float | None = strawberry.field(name="p99DurationMs")
     flow_id: strawberry.Private[uuid.UUID]
-    within: strawberry.Private[statistics.Range]
+    within: strawberry.Private[Range]
 
     @classmethod
-    def of(cls, flow_id: uuid.UUID, within: statistics.Range, summary: statistics.Summary) -> "FlowStatistics":
+    def of(cls, flow_id: uuid.UUID, within: Range, summary: statistics.Summary) -> "FlowStatistics":
         return cls(
             total=summary.total,
             by_status=_status_counts(summary.by_status),
             error_rate=summary.error_rate,
-            p50_duration_ms=summary.p50_duration_ms,
-            p95_duration_ms=summary.p95_duration_ms,
-            p99_duration_ms=summary.p99_duration_ms,
             flow_id=flow_id,
             within=within,
         )
 
+    @strawberry.field(name="p50DurationMs", description="Of the ended, in milliseconds, within 1 %; null when none has ended.")
+    async def p50_duration_ms(self, info: Info) -> float | None:
+        return (await self._percentiles(info)).p50_ms
+
+    @strawberry.field(name="p95DurationMs")
+    async def p95_duration_ms(self, info: Info) -> float | None:
+        return (await self._percentiles(info)).p95_ms
+
+    @strawberry.field(name="p99DurationMs")
+    async def p99_duration_ms(self, info: Info) -> float | None:
+        return (await self._percentiles(info)).p99_ms
+
+    async def _percentiles(self, info: Info) -> statistics.Percentiles:
+        return await info.context.loaders.percentiles.load((self.flow_id, self.within))
+
     @strawberry.field(description="At most 60 spans of equal width, without gaps; empty without executions.")
     async def histogram(self, info: Info) -> list[StatisticsBucket]:
-        async with info.context.database.read() as read:
-            buckets = await statistics.histogram(read, self.flow_id, self.within)
+        buckets = await info.context.loaders.histogram.load((self.flow_id, self.within))
         return [
             StatisticsBucket(from_=bucket.start, to=bucket.end, by_status=_status_counts(bucket.by_status)) for bucket in buckets
         ]
@@ -77,8 +86,7 @@ class FlowStatistics:
         first = 10 if first is None else first
         if not 0 <= first <= statistics.MAX_ERROR_GROUPS:
             raise BadUserInput(f"first: {first} is outside 0 to {statistics.MAX_ERROR_GROUPS}")
-        async with info.context.database.read() as read:
-            groups = await statistics.top_errors(read, self.flow_id, self.within, first)
+        groups = await info.context.loaders.top_errors(first).load((self.flow_id, self.within))
         return [
             ErrorGroup(
                 kind=ExecutionErrorKind(group.kind),
