@@ -3,8 +3,9 @@
 import os
 import signal
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ from fastmcp.client.elicitation import ElicitResult
 from fastmcp.client.transports import StdioTransport
 from pydantic import SecretStr
 
+from disk import small_disk
+from flowtrail.database import Database
 from flowtrail.mcp import ExecutionTracking, node
-from flowtrail.mcp.recorder import close_recorders
+from flowtrail.mcp.recorder import close_recorders, flush_recorders
 from history import History
 
 TRACKED = str(Path(__file__).parent / "servers" / "tracked.py")
@@ -32,7 +35,7 @@ def tracked(environment: dict[str, str]) -> StdioTransport:
 async def until(history: History, holds: Callable[[list[dict[str, Any]]], bool]) -> list[dict[str, Any]]:
     """Wait until what is recorded fulfils a condition, and return it."""
     with anyio.fail_after(60):
-        while not holds(executions := await history.executions()):  # noqa: ASYNC110 (another process makes it come true)
+        while not holds(executions := await history.executions()):
             await anyio.sleep(0.05)
     return executions
 
@@ -120,41 +123,119 @@ async def test_rounds_that_ask_the_client_are_one_execution(history: History) ->
     assert execution["nodeExecutions"][0]["outputData"]["which"]["content"] == {"value": "this"}
 
 
-async def test_no_planted_secret_is_on_disk_or_in_the_history(history: History, tmp_path: Path) -> None:
-    """The bytes of the spool are searched while everything waits in it, then those of the history."""
-    url = history.service.graphql_url
+@asynccontextmanager
+async def tapped(port: int, at: int = 0) -> AsyncIterator[tuple[int, bytearray]]:
+    """A port, any or the one given, that leads to another; and every byte that was sent to it."""
+    sent = bytearray()
+
+    async def relay(stream: SocketStream) -> None:
+        async with stream, await anyio.connect_tcp("127.0.0.1", port) as upstream, anyio.create_task_group() as tasks:
+
+            async def answers() -> None:
+                async for data in upstream:
+                    await stream.send(data)
+
+            tasks.start_soon(answers)
+            async for data in stream:
+                sent.extend(data)
+                await upstream.send(data)
+            tasks.cancel_scope.cancel()
+
+    async with (
+        await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=at) as listener,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(listener.serve, relay)
+        yield listener.extra(SocketAttribute.local_port), sent  # noqa: S610 (anyio's, not Django's)
+        tasks.cancel_scope.cancel()
+
+
+async def everything_in(database: Database) -> bytes:
+    """Every row of every table, as text."""
+    async with database.read() as read:
+        tables = await read.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        rows = [await read.fetch(f"SELECT whole::text FROM {table} AS whole") for (table,) in tables]
+    return "\n".join(row[0] for table in rows for row in table).encode()
+
+
+async def test_no_planted_secret_is_on_disk_on_the_wire_or_in_the_database(history: History) -> None:
+    """The bytes of the spool are searched while everything waits in it, then those that are sent, then those of the tables."""
     secrets = ["p4ssw0rd-of-ann", "nested-k3y-value", "schema-marked-word", "sk-live-0123456789abcdef0123"]
-    mcp = FastMCP("vault", middleware=[history.tracking(token="not the right one yet", stacks=True)])
+    async with tapped(int(history.service.url.rsplit(":", 1)[1])) as (port, sent):
+        history = History(replace(history.service, url=f"http://127.0.0.1:{port}"), history.spool_root)
+        mcp = FastMCP("vault", middleware=[history.tracking(token="not the right one yet", stacks=True)])
 
-    @mcp.tool
-    def login(password: str, deep: dict[str, Any], word: SecretStr, note: str) -> str:
-        with node("Log in", input={"sent": [password, deep], "word": word.get_secret_value()}) as running:
-            running.output = {"headers": {"Authorization": f"Bearer {password}"}, "text": f"{password} and {note}"}
-        if deep.get("fail"):
-            raise ValueError(f"can't log in with {password}, {word.get_secret_value()}, {deep} and {note}")
-        return f"welcome, {password}, {deep}, {word.get_secret_value()}, {note}"
+        @mcp.tool
+        def login(password: str, deep: dict[str, Any], word: SecretStr, note: str) -> str:
+            with node("Log in", input={"sent": [password, deep], "word": word.get_secret_value()}) as running:
+                running.output = {"headers": {"Authorization": f"Bearer {password}"}, "text": f"{password} and {note}"}
+            if deep.get("fail"):
+                raise ValueError(f"can't log in with {password}, {word.get_secret_value()}, {deep} and {note}")
+            return f"welcome, {password}, {deep}, {word.get_secret_value()}, {note}"
 
-    async with Client(mcp) as client:
-        for fail in (False, True):
-            arguments = {
-                "password": secrets[0],
-                "deep": {"list": [{"api_key": secrets[1]}], "fail": fail},
-                "word": secrets[2],
-                "note": f"use {secrets[3]}",
-            }
-            result = await client.call_tool("login", arguments, raise_on_error=False)
-            assert secrets[0] in result.content[0].text
-    written = b"".join(path.read_bytes() for path in history.spool_root.rglob("*") if path.is_file())
-    assert b"vault" in written
-    # Not on the event loop: the service answers there.
-    await anyio.to_thread.run_sync(close_recorders)
-    executions = await history.executions()
-    kept = repr(executions).encode()
+        async with Client(mcp) as client:
+            for fail in (False, True):
+                arguments = {
+                    "password": secrets[0],
+                    "deep": {"list": [{"api_key": secrets[1]}], "fail": fail},
+                    "word": secrets[2],
+                    "note": f"use {secrets[3]}",
+                }
+                result = await client.call_tool("login", arguments, raise_on_error=False)
+                assert secrets[0] in result.content[0].text
+        written = b"".join(path.read_bytes() for path in history.spool_root.rglob("*") if path.is_file())
+        # Not on the event loop: the service answers there.
+        await anyio.to_thread.run_sync(close_recorders)
+        executions = await history.executions()
+        stored = await everything_in(history.service.database)
     assert len(executions) == 2
-    assert url.encode() in written
-    for secret in secrets:
-        assert secret.encode() not in written
-        assert secret.encode() not in kept
+    for searched in (written, bytes(sent), stored):
+        assert b"vault" in searched
+        for secret in secrets:
+            assert secret.encode() not in searched
+
+
+async def test_a_full_disk_harms_no_tool_and_what_gave_way_is_counted(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLOWTRAIL_SPOOL_LIMIT_MIB", "2")
+    port = int(history.service.url.rsplit(":", 1)[1])
+    async with tapped(port) as (unused, _):
+        pass
+    with small_disk(1024) as disk:
+        away = History(replace(history.service, url=f"http://127.0.0.1:{unused}"), disk / "spool")
+        mcp = FastMCP("hoarder", middleware=[away.tracking()])
+        mcp.tool(lambda text: f"{len(text)}", name="keep")
+        async with Client(mcp) as client:
+            for _ in range(100):
+                assert (await client.call_tool("keep", {"text": "x" * 60_000})).content[0].text == "60000"
+            async with tapped(port, at=unused):
+                assert (await client.call_tool("keep", {"text": "once more"})).content[0].text == "9"
+                # Not on the event loop: the service answers there.
+                assert await anyio.to_thread.run_sync(flush_recorders, 60.0)
+                await anyio.to_thread.run_sync(close_recorders)
+        answer = await history.service.execute("{ recorders { droppedExecutions } executions(first: 0) { totalCount } }")
+    [recorder] = answer["data"]["recorders"]
+    assert recorder["droppedExecutions"] > 0
+    assert recorder["droppedExecutions"] + answer["data"]["executions"]["totalCount"] == 101
+
+
+async def test_a_disk_that_takes_nothing_for_a_while_loses_nothing(history: History) -> None:
+    with small_disk(1024) as disk:
+        history = History(history.service, disk / "spool")
+        mcp = FastMCP("patient", middleware=[history.tracking()])
+        mcp.tool(lambda text: f"{len(text)}", name="keep")
+        blocker = disk / "blocker"
+        async with Client(mcp) as client:
+            for is_full in (False, True, False):
+                if is_full:
+                    with suppress(OSError), blocker.open("wb", buffering=0) as file:
+                        while True:
+                            file.write(b"x" * 1024)
+                else:
+                    blocker.unlink(missing_ok=True)
+                for _ in range(10):
+                    assert (await client.call_tool("keep", {"text": "x" * 5000})).content[0].text == "5000"
+        executions = await history.executions()
+    assert [execution["status"] for execution in executions] == ["FULFILLED"] * 30
 
 
 async def test_a_tool_answers_as_ever_with_a_service_that_never_does(tmp_path: Path) -> None:

@@ -95,9 +95,7 @@ async def http_server(*command: str, environment: dict[str, str] | None = None) 
     """Run a command that listens on the port that it is told last, and give its MCP URL."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    process = subprocess.Popen(  # noqa: ASYNC220 (it starts at once; its end is waited for where nothing else runs)
-        [part.replace("PORT", str(port)) for part in command], env=environment
-    )
+    process = subprocess.Popen([part.replace("PORT", str(port)) for part in command], env=environment)
     try:
         with anyio.fail_after(60):
             while True:
@@ -173,7 +171,7 @@ async def test_a_client_that_cancels(history: History, era: str) -> None:
         async with anyio.create_task_group() as calls:
             calls.start_soon(client.call_tool, "endless", {})
             with anyio.fail_after(60):
-                while not await history.executions():  # noqa: ASYNC110 (another process makes it come true)
+                while not await history.executions():
                     await anyio.sleep(0.05)
             calls.cancel_scope.cancel()
         assert (await client.call_tool("add", {"a": 1, "b": 1})).data == 2

@@ -1,5 +1,6 @@
 """`node` and `flow_node`: the steps of a flow, marked by its author (spec 4.4). Outside a tracked call they do nothing."""
 
+import asyncio
 import functools
 import inspect
 import re
@@ -66,7 +67,9 @@ class node:  # noqa: N801 (reads as a verb: `async with node("Fetch")`)
 
 
 def describe(error: BaseException) -> str:
-    """Return an exception as `Type: message`."""
+    """Return an exception as `Type: message`; that something was cancelled, without the words of an event loop for it."""
+    if isinstance(error, asyncio.CancelledError):
+        return "Cancelled"
     try:
         message = str(error)
     except Exception:
