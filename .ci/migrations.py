@@ -1,4 +1,4 @@
-"""`alembic check` on a fresh database: fails when models.py says something that no revision does."""
+"""`alembic check` on a fresh database: fails when the models say something that no revision does."""
 
 import os
 import subprocess

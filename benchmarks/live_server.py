@@ -34,9 +34,11 @@ REGISTER = "mutation($input: RegisterFlowsInput!) { registerFlows(input: $input)
 def serve(port: int, *, stock: bool) -> None:
     """Run the server under test: the service, or a stock GraphQLRouter over the same schema and feed."""
     from flowtrail.app import SOCKETS, create_app
+    from flowtrail.observability import logs
     from flowtrail.settings import Settings
 
-    settings = Settings.load(sweep_interval=3600.0, fold_interval=3600.0, statement_timeout=120.0)
+    settings = Settings.load(sweep_interval=3600.0, fold_interval=3600.0, statement_timeout=120.0, streams_per_client=1_000_000)
+    logs.configure("warning", "text")
     options: dict[str, Any] = {**SOCKETS, "ws": "auto"} if stock else {**SOCKETS}
     app = stock_app(settings) if stock else create_app(settings)
     gc.freeze()  # as `flowtrail serve` does
@@ -57,7 +59,7 @@ def stock_app(settings: Any) -> Any:
 
     async def context() -> Context:
         (here,) = running
-        return Context.of(here.database, here.tail, await here.access.viewer(f"Bearer {TOKEN}"))
+        return Context.of(here.database, here.tail, await here.access.viewer(f"Bearer {TOKEN}"), settings.request_timeout)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -7,6 +7,7 @@ import asyncio
 import os
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -47,6 +48,13 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if external := os.environ.get(_DATABASE_URL):
         asyncio.run(Postgres(external, _prefix(folder)).drop_everything())
     shutil.rmtree(folder)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say why tests were skipped, once for each reason."""
+    reasons = Counter(report.longrepr[2] for report in terminalreporter.stats.get("skipped", []))
+    for reason, count in reasons.items():
+        terminalreporter.line(f"{count} {reason}")
 
 
 def _prefix(folder: Path) -> str:

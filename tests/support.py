@@ -119,7 +119,7 @@ class Service:
         return json.loads(response.text)
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """A server inside the test's own process and event loop."""
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
@@ -140,7 +140,7 @@ async def running_service(settings: Settings) -> AsyncIterator[Service]:
 
     app = create_app(settings)
     config = uvicorn.Config(app, log_config=None, lifespan="on", timeout_graceful_shutdown=5, **SOCKETS)
-    server = _Server(config)
+    server = Server(config)
     # Not create_server: asyncio turns delayed small packets off only for sockets that say that they speak TCP.
     with socket.socket(proto=socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
@@ -148,7 +148,7 @@ async def running_service(settings: Settings) -> AsyncIterator[Service]:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         try:
-            while not server.started and not serving.done():  # noqa: ASYNC110 (uvicorn has no event for it)
+            while not server.started and not serving.done():
                 await asyncio.sleep(0.005)
             if not server.started:
                 await serving

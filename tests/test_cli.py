@@ -51,7 +51,7 @@ def refused(done: subprocess.CompletedProcess[str], code: int = 1) -> str:
 @pytest.mark.parametrize(
     "command",
     [
-        *("serve", "demo", "proxy", "migrate", "purge", "export-schema", "token create", "token list", "token revoke"),
+        *("serve", "demo", "proxy", "migrate", "purge", "recount", "export-schema", "token create", "token list", "token revoke"),
         *("flows list", "flows delete", "spool status", "spool retry", "feed reset"),
     ],
 )
@@ -227,7 +227,11 @@ def test_serve_shows_no_secret(run: Run, database_url: str, tmp_path: Path) -> N
 
 def test_beyond_this_machine_readers_need_a_token(run: Run, database_url: str) -> None:
     everywhere = ("serve", "--host", "0.0.0.0", "--port", "0")  # noqa: S104
-    assert "FLOWTRAIL_READ_TOKEN" in refused(run(*everywhere, DATABASE_URL=database_url))
+    reason = refused(run(*everywhere, DATABASE_URL=database_url))
+    assert all(way in reason for way in ("FLOWTRAIL_READ_TOKEN", "token create", "FLOWTRAIL_OIDC_ISSUER", "127.0.0.1"))
+    provider = {"FLOWTRAIL_OIDC_ISSUER": "https://id.example", "FLOWTRAIL_OIDC_AUDIENCE": "flowtrail"}
+    with serving("--host", "0.0.0.0", DATABASE_URL=database_url, **provider) as url:  # noqa: S104
+        assert ask(url).json()["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
     with serving("--host", "0.0.0.0", DATABASE_URL=database_url, FLOWTRAIL_READ_TOKEN="look") as url:  # noqa: S104
         assert ask(url).json()["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
         assert ask(url, "look").json() == NO_FLOWS

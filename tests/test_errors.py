@@ -89,13 +89,13 @@ async def test_a_token_for_one_server_records_for_no_other(service: Service, dat
     receipts = await send(service, started(ours), started(server="depot"), started(theirs, server="orders"), token=token)
     assert [receipt["code"] for receipt in receipts] == [None, "FORBIDDEN", "FORBIDDEN"]
     (depot,) = await register(service, {"toolName": "ship"}, server="depot")
-    for name, changed in (
-        ("registerFlows", {"server": "depot"}),
-        ("reportRecorder", {"server": "depot"}),
-        ("deleteFlow", {"id": depot["id"]}),
+    for name, changed, code in (
+        ("registerFlows", {"server": "depot"}, "FORBIDDEN"),
+        ("reportRecorder", {"server": "depot"}, "FORBIDDEN"),
+        ("deleteFlow", {"id": depot["id"]}, "NOT_FOUND"),  # whether there is such a flow is not told
     ):
         document, input_ = MUTATIONS[name]
-        assert (await told(service, document, token, {"input": input_ | changed}))[0] == "FORBIDDEN"
+        assert (await told(service, document, token, {"input": input_ | changed}))[0] == code
     assert "errors" not in await service.execute(
         *MUTATIONS["registerFlows"][:1], {"input": MUTATIONS["registerFlows"][1]}, token=token
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations  # asyncpg's classes are generic for the type checker only
 
-import functools
 import re
 from collections.abc import Callable
+from importlib import import_module
 from itertools import product
 from typing import Any
 
@@ -23,13 +23,22 @@ query PageOfFlows($flows: Int!) {
       node {
         id name hasPendingExecutions
         statistics { errorRate total }
+        recent: statistics(timeRange: {from: "2026-01-01T00:00:30Z"}) {
+          total p50DurationMs p99DurationMs histogram { from byStatus { count } } topErrors { kind count sample { uuid } }
+        }
         executions(first: 3) {
           totalCount totalCountIsExact hasPendingExecutions changeCursor pageInfo { hasNextPage }
+          pageCursors { last { page cursor } around { page } }
           edges { cursor node { id status startedAt initialParamsPreview errorInfo { nodeName } flow { name } parent { id } } }
         }
-        errors: executions(first: 1, filter: {status: [ERROR], isPreview: false}) { totalCount edges { node { id } } }
+        errors: executions(first: 1, filter: {status: [ERROR], isPreview: false}) {
+          totalCount pageCursors { next { page } } edges { node { id } }
+        }
         slow: executions(first: 1, filter: {durationMsAtLeast: 10, errorKind: [EXCEPTION]}) { totalCount edges { node { id } } }
         found: executions(first: 1, filter: {text: "oslo"}) { totalCount totalCountIsExact edges { node { id } } }
+        searched: executions(first: 1, filter: {param: [{path: "/city", value: "Oslo"}], status: [FULFILLED]}) {
+          totalCount pageCursors { last { page } } edges { node { id } }
+        }
       }
     }
   }
@@ -59,13 +68,15 @@ class Statements:
 
 @pytest.fixture
 def statements(monkeypatch: pytest.MonkeyPatch) -> Statements:
-    """Watches every connection of the pools that are opened after it."""
+    """Watches every connection of the pools that are opened after it, and lets counts take their time."""
+    monkeypatch.setattr(import_module("flowtrail.graphql.execution_connection"), "COUNT_SECONDS", 60)
     watched = Statements()
 
     async def watch(connection: asyncpg.Connection[asyncpg.Record]) -> None:
         connection.add_query_logger(lambda logged: watched.note(logged.query))
 
-    monkeypatch.setattr(asyncpg, "create_pool", functools.partial(asyncpg.create_pool, init=watch))
+    create_pool = asyncpg.create_pool
+    monkeypatch.setattr(asyncpg, "create_pool", lambda *args, **options: create_pool(*args, **(options | {"init": watch})))
     return watched
 
 
@@ -95,7 +106,12 @@ async def test_a_page_of_fifty_flows_with_executions_costs_what_a_page_of_one_do
         node = edge["node"]
         assert len(node["executions"]["edges"]) == 3
         assert [node[name]["totalCount"] for name in ("executions", "errors", "slow", "found")] == [5, 2, 0, 5]
+        assert node["searched"]["totalCount"] == node["searched"]["pageCursors"]["last"]["page"] == 2
         assert node["statistics"] == {"errorRate": 0.5, "total": 5}
+        assert node["executions"]["pageCursors"]["last"]["page"] == 2
+        assert node["errors"]["pageCursors"]["next"]["page"] == 2
+        assert node["recent"]["total"] == sum(each["count"] for one in node["recent"]["histogram"] for each in one["byStatus"])
+        assert [(group["kind"], group["count"]) for group in node["recent"]["topErrors"]] == [("EXCEPTION", 2)]
 
 
 async def test_a_plain_page_of_one_flow_or_of_fifty_is_one_statement_each(service: Service, statements: Statements) -> None:

@@ -102,7 +102,8 @@ async def test_an_overdue_execution_is_an_error_wherever_it_is_read(service: Ser
         assert flow["errors"]["totalCount"] == 1
         assert flow["errors"]["edges"][0]["node"]["errorInfo"] == {"kind": "TIMED_OUT", "nodeId": "node-1"}
         statistics = flow["statistics"]
-        assert (statistics["total"], statistics["errorRate"], statistics["p50DurationMs"]) == (1, 1, 300_000)
+        assert (statistics["total"], statistics["errorRate"]) == (1, 1)
+        assert statistics["p50DurationMs"] == pytest.approx(300_000, rel=0.01)
         for by_status in (statistics["byStatus"], statistics["histogram"][0]["byStatus"]):
             assert {entry["status"]: entry["count"] for entry in by_status} == {"PENDING": 0, "FULFILLED": 0, "ERROR": 1}
         (group,) = statistics["topErrors"]

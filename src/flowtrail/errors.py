@@ -32,6 +32,14 @@ class Unauthenticated(FlowtrailError):
     code = "UNAUTHENTICATED"
 
 
+class TooManyAttempts(Unauthenticated):
+    """Whoever asks has sent too many wrong tokens; what they send now is not looked at before `retry_after` seconds have passed."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(f"too many tokens from this address were not valid: try again in {retry_after} seconds")
+        self.retry_after = retry_after
+
+
 class Forbidden(FlowtrailError):
     """The token is valid but may not do this."""
 

@@ -23,9 +23,10 @@ def create(
 ) -> None:
     """Make a token and print it, this once: only its hash is kept.
 
-    Once there is a reader's token, nobody reads without one.
+    Once there is a reader's token, nobody reads without one, even when all of them are revoked.
 
-    Example: `flowtrail token create ci --scope record --server orders`
+    Example: `flowtrail token create dashboard --scope read`, or, for one that records and reads a single server,
+    `flowtrail token create ci --scope record --server orders`
 
     Parameters
     ----------
@@ -51,7 +52,7 @@ def create(
 
 @app.command(name="list")
 def list_(*, data_dir: DataDir = None) -> None:
-    """List all tokens that were made, the newest first, without the tokens themselves.
+    """List all tokens that were made, the newest first: names, scopes, servers and last use, never the tokens themselves.
 
     Example: `flowtrail token list`
 
@@ -77,7 +78,10 @@ def list_(*, data_dir: DataDir = None) -> None:
 
 @app.command
 def revoke(name: str, *, data_dir: DataDir = None) -> None:
-    """Make a token worthless, within seconds.
+    """Make a token worthless, within seconds; streams that it holds open end too.
+
+    To rotate one, make another under a new name, put it where the old one is, and revoke the old one when `flowtrail token list`
+    shows that it is not used any more.
 
     Example: `flowtrail token revoke ci`
 

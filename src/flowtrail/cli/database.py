@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import sys
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
@@ -16,15 +15,15 @@ from cyclopts.types import PositiveInt
 
 from flowtrail.cli import needs
 from flowtrail.cli.serving import DataDir
-from flowtrail.errors import BadUserInput, NotFound
+from flowtrail.errors import BadUserInput
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
+    from datetime import timedelta
 
-    from flowtrail.database import Database, Read, Write
+    from flowtrail.database import Database, Write
     from flowtrail.settings import Settings
 
-_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _PATIENCE = 600.0
 """Seconds a statement of a command may take; nobody's request waits for it."""
 
@@ -107,7 +106,7 @@ def purge(
 
     if older_than is None and flow is None and execution is None:
         raise BadUserInput("say what to purge: --older-than, --flow or --execution")
-    before = None if older_than is None else datetime.now(UTC) - _age(older_than)
+    before = None if older_than is None else datetime.now(UTC) - _parsed(older_than)
     settings = Settings.load(data_dir=data_dir, statement_timeout=_PATIENCE)
     asyncio.run(_purge(settings, before, flow, execution, None if dry_run else batch))
 
@@ -115,12 +114,12 @@ def purge(
 async def _purge(
     settings: Settings, before: datetime | None, flow: tuple[str, str] | None, execution: UUID | None, batch: int | None
 ) -> None:
-    from flowtrail import storage
+    from flowtrail import flows, storage
     from flowtrail.recording.upkeep import count_purgeable, purge_batch
 
     async with storage.opened(settings) as database:
         async with database.read() as read:
-            flow_ids = [None] if flow is None else await _flow_ids(read, *flow)
+            flow_ids = [None] if flow is None else [*await flows.flow_ids(read, *flow)]
         choices: list[dict[str, Any]] = [{"before": before, "flow_id": flow_id, "execution_id": execution} for flow_id in flow_ids]
         matching = 0
         async with database.write() as write:
@@ -161,15 +160,10 @@ def _progress(total: int) -> Iterator[Callable[[int], None]]:
         yield lambda count: progress.advance(bar, count)
 
 
-async def _flow_ids(read: Read, server: str, tool_name: str) -> list[UUID]:
-    rows = await read.fetch("SELECT id FROM flow WHERE server = $1 AND tool_name = $2", server, tool_name)
-    if not rows:
-        raise NotFound(f"no flow was ever registered for the tool {tool_name} of {server}")
-    return [row["id"] for row in rows]
+def _parsed(older_than: str) -> timedelta:
+    from flowtrail.settings import parse_age
 
-
-def _age(text: str) -> timedelta:
-    match = re.fullmatch(r"(\d{1,6})([mhdw])", text)
-    if match is None:
-        raise BadUserInput(f"--older-than: must be a number and m, h, d or w, as in 90d, not {text!r}")
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+    try:
+        return parse_age(older_than)
+    except ValueError as error:
+        raise BadUserInput(f"--older-than: {error}") from None

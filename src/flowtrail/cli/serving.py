@@ -8,6 +8,8 @@ import ipaddress
 import os
 import signal
 import sys
+import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +20,8 @@ from flowtrail.cli import needs
 from flowtrail.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from fastapi import FastAPI
 
     from flowtrail.settings import Settings
@@ -57,7 +61,8 @@ def serve(*, host: str = "127.0.0.1", port: Port = 8000, data_dir: DataDir = Non
     # Once it has stopped the server raises the signal again: what was opened here must be closed before the process ends.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     settings = Settings.load(data_dir=data_dir)
-    with storage.located(settings), listening.listener(host, port) as listener:
+    _observe(settings)
+    with storage.located(settings), listening.listener(host, port) as listener, _metrics_shared(workers):
         listener.set_inheritable(True)
         asyncio.run(_check(settings, host))
         os.environ["FLOWTRAIL_DATA_DIR"] = str(settings.data_dir)  # for the workers
@@ -65,9 +70,8 @@ def serve(*, host: str = "127.0.0.1", port: Port = 8000, data_dir: DataDir = Non
             _lasting(create_app(settings)) if workers == 1 else f"{__name__}:worker_app",
             factory=workers > 1,
             workers=workers,
-            log_level="warning",
-            proxy_headers=False,
-            server_header=False,
+            log_config=None,
+            access_log=False,
             **SOCKETS,
             timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT,
         )
@@ -83,7 +87,29 @@ def worker_app() -> FastAPI:
     from flowtrail.app import create_app
     from flowtrail.settings import Settings
 
-    return _lasting(create_app(Settings.load()))
+    settings = Settings.load()
+    _observe(settings)
+    return _lasting(create_app(settings))
+
+
+def _observe(settings: Settings) -> None:
+    from flowtrail.observability import logs, traces
+
+    logs.configure(settings.log_level, settings.log_format)
+    traces.configure()
+
+
+@contextmanager
+def _metrics_shared(workers: int) -> Iterator[None]:
+    """With several workers, a folder in which they add up their metrics: whichever is asked answers for all."""
+    if workers == 1:
+        yield
+        return
+    from flowtrail.observability import metrics
+
+    with tempfile.TemporaryDirectory(prefix="flowtrail-metrics-") as folder:
+        metrics.share(Path(folder))
+        yield
 
 
 def _lasting(app: FastAPI) -> FastAPI:
@@ -127,10 +153,13 @@ async def _check(settings: Settings, host: str) -> None:
 
     async with storage.opened(settings) as database:
         access = auth.Access(database, settings)
-        if not _is_loopback(host) and (await access.viewer(None)).can_read:
+        is_open = (await access.viewer(None)).can_read
+        await access.close()
+        if is_open and not _is_loopback(host):
             raise ConfigurationError(
-                f"on {host} anyone could read the record: set FLOWTRAIL_READ_TOKEN, "
-                "or make a reader's token with `flowtrail token create NAME --scope read`"
+                f"on {host} anyone could read the record: set FLOWTRAIL_READ_TOKEN, make a reader's token with "
+                "`flowtrail token create NAME --scope read`, or name an OpenID provider in FLOWTRAIL_OIDC_ISSUER; "
+                "or listen on 127.0.0.1"
             )
 
 
@@ -142,10 +171,10 @@ def _is_loopback(host: str) -> bool:
 
 
 def _welcome(settings: Settings, host: str, port: int) -> None:
-    from flowtrail.auth import RECORD_TOKEN_FILE
+    from flowtrail.record_token import FILE_NAME
 
     shown = f"[{host}]" if ":" in host else host
-    tokens = "FLOWTRAIL_RECORD_TOKEN" if settings.record_token else str(settings.data_dir / RECORD_TOKEN_FILE)
+    tokens = "FLOWTRAIL_RECORD_TOKEN" if settings.record_token else str(settings.data_dir / FILE_NAME)
     database = "DATABASE_URL" if settings.database_url else f"embedded, in {settings.data_dir}"
     lines = (
         f"GraphQL     http://{shown}:{port}/graphql",

@@ -18,9 +18,10 @@ from fastapi import FastAPI
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from flowtrail import listening
-from flowtrail.app import create_app
+from flowtrail.app import SOCKETS, create_app
 from flowtrail.demo.traffic import keep_calling
 from flowtrail.mcp.proxy import child_environment
+from flowtrail.observability import logs
 from flowtrail.settings import Settings
 
 _SHOP = [sys.executable, "-m", "flowtrail.demo.shop"]
@@ -51,6 +52,7 @@ class _DemoSettings(Settings):
 
 def run(port: int) -> None:
     """See flowtrail.demo.run."""
+    logs.configure("warning")
     with listening.listener("127.0.0.1", port) as listener, _temporary_folder() as folder:
         asyncio.run(_run(listener, folder))
 
@@ -113,7 +115,7 @@ class _Server(uvicorn.Server):
 @asynccontextmanager
 async def _serving(app: FastAPI, listener: socket.socket) -> AsyncIterator[asyncio.Task[None]]:
     """Serve `app` for the length of the block; what keeps it from starting is raised as it is, not logged by uvicorn."""
-    config = uvicorn.Config(app, lifespan="off", log_config=None, timeout_graceful_shutdown=_GRACEFUL_SECONDS)
+    config = uvicorn.Config(app, lifespan="off", log_config=None, timeout_graceful_shutdown=_GRACEFUL_SECONDS, **SOCKETS)
     async with app.router.lifespan_context(app):
         server = _Server(config)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
