@@ -305,14 +305,14 @@ async def test_a_list_reads_no_payload_table(service: Service, database: Databas
     assert await count(service, status=["PENDING"]) == 1
 
 
-async def test_a_statement_that_takes_too_long_is_a_timeout(start_service: Any, database: Database) -> None:
-    service = await start_service(statement_timeout=0.2, lock_timeout=0.1, fold_interval=None, sweep_interval=None)
+async def test_a_statement_that_takes_too_long_is_a_timeout(service: Service, start_service: Any, database: Database) -> None:
     await accept(service, started())
+    hasty = await start_service(statement_timeout=0.2, lock_timeout=0.1, fold_interval=None, sweep_interval=None)
     async with database.write() as write:
         await write.execute("LOCK TABLE execution IN ACCESS EXCLUSIVE MODE")
-        assert (await told(service, CONNECTIONS["executions"], None, {}))[0] == "TIMEOUT"
+        assert (await told(hasty, CONNECTIONS["executions"], None, {}))[0] == "TIMEOUT"
         document, input_ = MUTATIONS["recordEvents"]
-        assert (await told(service, document, service.record_token, {"input": input_}))[0] == "TIMEOUT"
+        assert (await told(hasty, document, hasty.record_token, {"input": input_}))[0] == "TIMEOUT"
     assert await count(service) == 1
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations  # asyncpg's classes are generic for the type
 
 import asyncio
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, NewType, Protocol, Self, TypeAlias
 
 import asyncpg
@@ -190,7 +190,7 @@ class Database:
         try:
             yield connection
         except _GIVEN_UP:
-            connection.note_cancelled()  # type: ignore[attr-defined]  # a proxy of a _Connection
+            _note_given_up(connection)
             raise
         except (OSError, *_BROKEN):
             replica.distrust()
@@ -211,10 +211,15 @@ async def _acquired(
         try:
             yield connection
         except _GIVEN_UP:
-            connection.note_cancelled()  # type: ignore[attr-defined]  # a proxy of a _Connection
+            _note_given_up(connection)
             raise
         finally:
             in_use.dec()
+
+
+def _note_given_up(connection: asyncpg.pool.PoolConnectionProxy[asyncpg.Record]) -> None:
+    with suppress(AttributeError):  # asyncpg has closed it by now, and the proxy stands for nothing
+        connection.note_cancelled()  # type: ignore[attr-defined]  # a proxy of a _Connection
 
 
 class _expected_errors:  # noqa: N801 (reads as a verb where it is used)
@@ -235,6 +240,7 @@ class _expected_errors:  # noqa: N801 (reads as a verb where it is used)
                 | asyncpg.InsufficientResourcesError()
                 | asyncpg.ReadOnlySQLTransactionError()
                 | asyncpg.ObjectNotInPrerequisiteStateError()  # a standby is asked what only a primary knows
+                | asyncpg.InternalClientError()  # a connection that was given up half-way is not usable again
                 | OSError()
             ):
                 raise _unavailable() from error

@@ -9,7 +9,7 @@ from importlib.metadata import version
 
 from cyclopts import App, CycloptsError
 
-from flowtrail.cli import access, database, feed, flows, recording, serving
+from flowtrail.cli import access, bench, counts, database, feed, flows, recording, serving
 from flowtrail.errors import BadUserInput, FlowtrailError
 
 app = App(
@@ -20,7 +20,16 @@ app = App(
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
-for command in (serving.serve, serving.demo, serving.export_schema, database.migrate, database.purge, recording.proxy):
+for command in (
+    serving.serve,
+    serving.demo,
+    serving.export_schema,
+    database.migrate,
+    database.purge,
+    counts.recount,
+    recording.proxy,
+    bench.bench,
+):
     app.command(command)
 for commands in (flows.app, access.app, recording.spool_app, feed.app):
     app.command(commands)

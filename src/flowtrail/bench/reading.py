@@ -1,0 +1,79 @@
+"""Pages, details and counts, asked of several servers in turn."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from flowtrail.bench.client import repeat, send_all
+from flowtrail.bench.figures import Area, Round
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from flowtrail.bench.documents import Workload
+    from flowtrail.bench.servers import Server
+
+_WARM_UP = 50
+"""Requests to each server before its first round: caches are filled, statements prepared, and what compiles has compiled."""
+
+
+async def measure(
+    area: Area,
+    servers: Sequence[Server],
+    workloads: Sequence[Workload],
+    concurrencies: Sequence[int],
+    seconds: float,
+    rounds: int,
+    advance: Callable[[], None],
+) -> None:
+    """Add to `area` so many rounds of each server at each kind of work; `advance` is told of each measurement.
+
+    `seconds` are for each measurement, all rounds together. Raises RuntimeError when servers answer differently.
+    """
+    for workload in workloads:
+        await agree(servers, workload)
+        for server in servers:
+            await send_all(server.port, workload.requests(server)[:_WARM_UP], min(concurrencies))
+    for _ in range(rounds):
+        for workload in workloads:
+            for concurrency in concurrencies:
+                for server in servers:
+                    measured = area.of(workload.kind, concurrency, server.name)
+                    measured.rounds.append(await _round(server, workload, concurrency, seconds / rounds))
+                    advance()
+
+
+async def _round(server: Server, workload: Workload, concurrency: int, seconds: float) -> Round:
+    requests = workload.requests(server)
+    before = server.cpu
+    load = await repeat(server.port, requests, concurrency, seconds)
+    return Round.of(load, server.cpu - before)
+
+
+async def agree(servers: Sequence[Server], workload: Workload) -> None:
+    """Raise RuntimeError unless all servers answer alike, but for cursors: each may make its own."""
+    for variables in (workload.variables[0], workload.variables[-1]):
+        expected: Any = None
+        for server in servers:
+            found = _comparable(await server.ask(workload.kind, workload.document, variables))
+            if expected is None:
+                expected = found
+            elif found != expected:
+                raise RuntimeError(
+                    f"{server.name} answers {workload.kind} differently from {servers[0].name}:\n{found}\n{expected}"
+                )
+
+
+def _comparable(value: Any) -> Any:
+    """The same value whatever its cursors, whether a time ends in Z or +00:00, and durations rounded to a microsecond."""
+    match value:
+        case dict():
+            return {key: _comparable(item) for key, item in value.items() if not key.lower().endswith("cursor")}
+        case list():
+            return [_comparable(item) for item in value]
+        case float():
+            return round(value, 3)
+        case str() if len(value) > 18 and value[:2] == "20" and value[10] == "T":
+            return datetime.fromisoformat(value)
+    return value
