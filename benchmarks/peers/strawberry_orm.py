@@ -1,8 +1,8 @@
 """Strawberry over SQLAlchemy's asynchronous ORM, in two ways.
 
-    DATABASE_URL=postgresql://… python benchmarks/peers/strawberry_orm.py           as their documentation leads to
-    DATABASE_URL=postgresql://… python benchmarks/peers/strawberry_orm.py --tuned   parser and validation caches, data loaders,
-                                                                                    plain attributes, only the columns needed
+DATABASE_URL=postgresql://… python benchmarks/peers/strawberry_orm.py           as their documentation leads to
+DATABASE_URL=postgresql://… python benchmarks/peers/strawberry_orm.py --tuned   parser and validation caches, data loaders,
+                                                                                plain attributes, only the columns needed
 """
 
 import os
@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import strawberry
 import uvicorn
 from fastapi import FastAPI
@@ -25,15 +26,18 @@ from strawberry.fastapi import GraphQLRouter
 from strawberry.scalars import JSON
 from strawberry.types import Info
 
-from flowtrail import database_url, listening, models
+from flowtrail import listening, models
 from flowtrail.database import READING
 
 IS_TUNED = "--tuned" in sys.argv
 _MILLISECOND = timedelta(milliseconds=1)
-_SQLALCHEMY_URL = database_url.parse(os.environ["DATABASE_URL"]).dsn.replace("postgresql://", "postgresql+asyncpg://", 1)
-engine = create_async_engine(
-    _SQLALCHEMY_URL, pool_size=10, max_overflow=0, connect_args={"server_settings": {"timezone": "UTC", **READING}}
-)
+
+
+async def _connect() -> "asyncpg.Connection[asyncpg.Record]":
+    return await asyncpg.connect(os.environ["DATABASE_URL"], server_settings={"timezone": "UTC", **READING})
+
+
+engine = create_async_engine("postgresql+asyncpg://", async_creator=_connect, pool_size=10, max_overflow=0)
 session = async_sessionmaker(engine, expire_on_commit=False)
 
 

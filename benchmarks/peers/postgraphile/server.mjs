@@ -8,7 +8,7 @@ import { PostGraphileAmberPreset } from "postgraphile/presets/amber";
 
 const instance = postgraphile({
   extends: [PostGraphileAmberPreset],
-  // "flow" and "execution" are too short to be told from types that are derived from them; mutations are not measured.
+  // Nothing is written here.
   disablePlugins: ["PgMutationCreatePlugin", "PgMutationUpdateDeletePlugin"],
   pgServices: [
     makePgService({

@@ -127,7 +127,7 @@ async def _reading(
             if name not in options.areas:
                 continue
             area = Area(title, "requests", bare.name if bare in subjects else None)
-            step = progress(title, options.rounds * len(workloads) * len(options.concurrency) * len(subjects))
+            step = progress(title, (options.rounds + 1) * len(workloads) * len(options.concurrency) * len(subjects))
             await reading.measure(area, subjects, workloads, options.concurrency, options.seconds, options.rounds, partial(step, 1))
             areas.append(area)
     return areas

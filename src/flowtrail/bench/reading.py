@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from flowtrail.bench.client import repeat, send_all
+from flowtrail.bench.client import repeat
 from flowtrail.bench.figures import Area, Round
 
 if TYPE_CHECKING:
@@ -13,9 +13,6 @@ if TYPE_CHECKING:
 
     from flowtrail.bench.documents import Workload
     from flowtrail.bench.servers import Server
-
-_WARM_UP = 50
-"""Requests to each server before its first round: caches are filled, statements prepared, and what compiles has compiled."""
 
 
 async def measure(
@@ -29,18 +26,18 @@ async def measure(
 ) -> None:
     """Add to `area` so many rounds of each server at each kind of work; `advance` is told of each measurement.
 
-    `seconds` are for each measurement, all rounds together. Raises RuntimeError when servers answer differently.
+    `seconds` are for each measurement, all rounds together. Before them comes one that does not count: caches are filled, statements
+    prepared, and what compiles compiles. Raises RuntimeError when servers answer differently.
     """
     for workload in workloads:
         await agree(servers, workload)
-        for server in servers:
-            await send_all(server.port, workload.requests(server)[:_WARM_UP], min(concurrencies))
-    for _ in range(rounds):
+    for number in range(rounds + 1):
         for workload in workloads:
             for concurrency in concurrencies:
                 for server in servers:
-                    measured = area.of(workload.kind, concurrency, server.name)
-                    measured.rounds.append(await _round(server, workload, concurrency, seconds / rounds))
+                    found = await _round(server, workload, concurrency, seconds / rounds)
+                    if number > 0:
+                        area.of(workload.kind, concurrency, server.name).rounds.append(found)
                     advance()
 
 

@@ -5,10 +5,13 @@ not (spec 1.7). Where a filter depends on that, a page is merged from branches t
 use none.
 """
 
+import asyncio
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from operator import itemgetter
+from typing import Any
 
 import asyncpg
 
@@ -77,7 +80,10 @@ class Execution:
 
     @classmethod
     def of(cls, row: asyncpg.Record) -> "Execution":
-        return cls(**{name: row[name] for name in cls.__slots__})
+        return cls(*_values_of(row))
+
+
+_values_of: Callable[[asyncpg.Record], tuple[Any, ...]] = itemgetter(*Execution.__slots__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +132,11 @@ async def pages(
     found: list[list[asyncpg.Record]] = [[] for _ in scopes]
     for row in rows:
         found[row["scope_number"] - 1].append(row)
-    return await _with_stops(read, scopes, selection, request, [_page(rows_of_scope, request) for rows_of_scope in found])
+    found_pages = []
+    for rows_of_scope in found:
+        found_pages.append(_page(rows_of_scope, request))
+        await asyncio.sleep(0)  # a hundred pages in a row would hold up everybody else
+    return await _with_stops(read, scopes, selection, request, found_pages)
 
 
 def _bounds(request: PageRequest[Position], arguments: Arguments) -> tuple[list[str], list[str]]:

@@ -26,6 +26,7 @@ from graphql import (
 )
 
 from flowtrail.graphql.schema import schema
+from flowtrail.graphql.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,12 +101,18 @@ class CompilingExecutor(schema.execution_context_class):  # type: ignore[misc, n
 
     plans: Plans | None = None
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._turns = Turns()
+
     def collect_and_execute_subfields(
         self, return_type: GraphQLObjectType, field_details_list: FieldDetails, path: Any, result: Any, position_context: Any
     ) -> Any:
         """Complete an object."""
         plan = self._plan(return_type, field_details_list)
         if plan is not None:
+            if not plan.rest and self._turns.are_over:
+                return self._completed_later(plan, return_type, field_details_list, path, result, position_context)
             try:
                 values = plan.read(result)
             except Exception:  # noqa: S110 (graphql-core meets the same, and reports it)
@@ -113,6 +120,16 @@ class CompilingExecutor(schema.execution_context_class):  # type: ignore[misc, n
             else:
                 return self._with_rest(plan, values, return_type, path, result, position_context)
         return super().collect_and_execute_subfields(return_type, field_details_list, path, result, position_context)
+
+    async def _completed_later(self, plan: Plan, return_type: GraphQLObjectType, *rest: Any) -> Any:
+        """Complete an object in a turn of its own. Nothing below it is loaded, so no statement becomes two by it."""
+        await self._turns.next()
+        _, _, result, _ = rest
+        try:
+            return plan.read(result)
+        except Exception:
+            completed = super().collect_and_execute_subfields(return_type, *rest)
+            return await completed if self.is_awaitable(completed) else completed
 
     def complete_list_value(
         self, return_type: Any, field_details_list: FieldDetails, info: Any, path: Any, result: Any, position_context: Any

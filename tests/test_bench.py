@@ -1,0 +1,125 @@
+"""`flowtrail bench` as a user runs it: what it measures and prints. How fast anything is, no test asks."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from support import Postgres
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="bench reads CPU times from /proc")
+
+FLOWTRAIL = str(Path(sys.executable).with_name("flowtrail"))
+SMALL = ("--executions", "2000", "--flows", "5", "--seconds", "0.2", "--rounds", "2", "--concurrency", "1,3", "--subscribers", "3")
+
+
+def bench(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [FLOWTRAIL, "bench", *arguments], env={**os.environ, **environment}, capture_output=True, text=True, check=False
+    )
+
+
+def measured(dsn: str, only: str) -> dict[tuple[str, int, str], list[dict[str, Any]]]:
+    """The rounds of one area, by what was done, how much of it at a time, and the subject."""
+    done = bench(*SMALL, "--only", only, "--json", DATABASE_URL=dsn)
+    assert (done.returncode, done.stderr) == (0, "")
+    (area,) = json.loads(done.stdout)["areas"]
+    return {(one["kind"], one["concurrency"], one["subject"]): one["rounds"] for one in area["measured"]}
+
+
+@pytest.mark.parametrize(
+    ("only", "kinds", "subjects"),
+    [
+        ("pages", {"page", "deep-page"}, {"flowtrail", "flowtrail, not compiled", "bare"}),
+        ("details", {"details"}, {"flowtrail", "flowtrail, not compiled", "bare"}),
+        ("counts", {"totals", "page-cursors", "statistics"}, {"flowtrail"}),
+    ],
+)
+async def test_reading_is_measured_in_every_combination(postgres: Postgres, only: str, kinds: set[str], subjects: set[str]) -> None:
+    async with postgres.fresh_database() as dsn:
+        found = measured(dsn, only)
+    assert found.keys() == {(kind, number, subject) for kind in kinds for number in (1, 3) for subject in subjects}
+    for rounds in found.values():
+        assert len(rounds) == 2
+        assert all(each["count"] > 0 and each["seconds"] > 0 and each["cpu"] >= 0 for each in rounds)
+        assert all(0 < each["p50"] <= each["p99"] for each in rounds)
+
+
+async def test_recording_is_measured_beside_copy_and_the_statements_alone(postgres: Postgres) -> None:
+    async with postgres.fresh_database() as dsn:
+        found = measured(dsn, "recording")
+        connection = await asyncpg.connect(dsn)
+        left = await connection.fetchval("SELECT count(*) FROM execution")
+        await connection.close()
+    kinds, subjects = {"many flows", "one hot flow"}, {"flowtrail", "SQL alone", "COPY"}
+    assert found.keys() == {(kind, number, subject) for kind in kinds for number in (1, 8) for subject in subjects}
+    # Each way wrote the same executions, and made room for the next.
+    assert {each["count"] for rounds in found.values() for each in rounds} == {640}
+    assert left == 2000
+
+
+async def test_fan_out_counts_every_message_of_every_subscriber(postgres: Postgres) -> None:
+    async with postgres.fresh_database() as dsn:
+        found = measured(dsn, "fan-out")
+    assert [[each["count"] for each in rounds] for rounds in found.values()] == [[3 * 240, 3 * 240]]
+
+
+async def test_the_table_has_what_is_measured(postgres: Postgres) -> None:
+    """Counted once more by the service: its counts know of every execution, and nothing is off."""
+    async with postgres.fresh_database() as dsn:
+        assert bench(*SMALL, "--only", "counts", DATABASE_URL=dsn).returncode == 0
+        connection = await asyncpg.connect(dsn)
+        flows = await connection.fetch("SELECT flow_id, count(*) FROM execution GROUP BY flow_id")
+        nodes = await connection.fetch("SELECT count(*) FROM node_execution GROUP BY execution_id")
+        off = await connection.fetchval(
+            "SELECT count(*) FROM execution e LEFT JOIN execution_payload p ON execution_id = id WHERE p IS NULL"
+        )
+        await connection.close()
+        recount = subprocess.run(
+            [FLOWTRAIL, "recount", "--dry-run"],
+            env={**os.environ, "DATABASE_URL": dsn},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert [count for _, count in flows] == [400] * 5
+    assert [count for (count,) in nodes] == [10] * 100
+    assert off == 0
+    assert recount.stdout == "All counts are right.\n"
+
+
+def test_without_a_database_it_brings_its_own_and_prints_tables(tmp_path: Path) -> None:
+    done = bench(*SMALL, "--only", "details", TMPDIR=str(tmp_path), DATABASE_URL="")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Details of an execution with 10 nodes")
+    assert "CPU ÷ bare" in done.stdout
+    # A median, with the least and the most.
+    assert re.search(r"^details +1 +flowtrail +[\d.]+ \([\d.]+–[\d.]+\)", done.stdout, re.MULTILINE), done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_record_is_never_measured_upon(postgres: Postgres) -> None:
+    async with postgres.fresh_database() as dsn:
+        assert bench(*SMALL, "--only", "counts", DATABASE_URL=dsn).returncode == 0
+        again = bench(*SMALL, "--only", "counts", DATABASE_URL=dsn)
+    assert again.returncode == 1
+    assert again.stderr == "flowtrail: this database has executions already: name an empty one in DATABASE_URL, or none\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("--only", "pages,speed"), "--only: some of pages,details,counts,recording,fan-out, not 'pages,speed'"),
+        (("--concurrency", "1,many"), "--concurrency: numbers separated by commas, as in 1,32, not '1,many'"),
+        (("--executions", "10"), "--executions: at least 1000"),
+    ],
+)
+def test_wrong_options_are_told(arguments: tuple[str, ...], complaint: str) -> None:
+    done = bench(*arguments)
+    assert (done.returncode, done.stderr) == (2, f"flowtrail: {complaint}\n")
