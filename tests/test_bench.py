@@ -16,39 +16,51 @@ from support import Postgres
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="bench reads CPU times from /proc")
 
 FLOWTRAIL = str(Path(sys.executable).with_name("flowtrail"))
-SMALL = ("--executions", "2000", "--flows", "5", "--seconds", "0.2", "--rounds", "2", "--concurrency", "1,3", "--subscribers", "3")
+SMALL = ("--executions", "2000", "--flows", "5", "--seconds", "0.1", "--rounds", "2", "--concurrency", "1,3", "--subscribers", "3")
+ALL_READERS = {"flowtrail", "flowtrail, not compiled", "bare"}
+Rounds = dict[tuple[str, int, str], list[dict[str, Any]]]
 
 
-def bench(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [FLOWTRAIL, "bench", *arguments], env={**os.environ, **environment}, capture_output=True, text=True, check=False
-    )
+def run(command: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    variables = {**os.environ, **environment}
+    return subprocess.run([FLOWTRAIL, command, *arguments], env=variables, capture_output=True, text=True, check=False)
 
 
-def measured(dsn: str, only: str) -> dict[tuple[str, int, str], list[dict[str, Any]]]:
-    """The rounds of one area, by what was done, how much of it at a time, and the subject."""
-    done = bench(*SMALL, "--only", only, "--json", DATABASE_URL=dsn)
+def measured(dsn: str, only: str) -> Rounds:
+    """The rounds of some areas, by what was done, how much of it at a time, and the subject."""
+    done = run("bench", *SMALL, "--only", only, "--json", DATABASE_URL=dsn)
     assert (done.returncode, done.stderr) == (0, "")
-    (area,) = json.loads(done.stdout)["areas"]
-    return {(one["kind"], one["concurrency"], one["subject"]): one["rounds"] for one in area["measured"]}
+    found = [one for area in json.loads(done.stdout)["areas"] for one in area["measured"]]
+    return {(one["kind"], one["concurrency"], one["subject"]): one["rounds"] for one in found}
 
 
-@pytest.mark.parametrize(
-    ("only", "kinds", "subjects"),
-    [
-        ("pages", {"page", "deep-page"}, {"flowtrail", "flowtrail, not compiled", "bare"}),
-        ("details", {"details"}, {"flowtrail", "flowtrail, not compiled", "bare"}),
-        ("counts", {"totals", "page-cursors", "statistics"}, {"flowtrail"}),
-    ],
-)
-async def test_reading_is_measured_in_every_combination(postgres: Postgres, only: str, kinds: set[str], subjects: set[str]) -> None:
+async def test_reading_is_measured_in_every_combination(postgres: Postgres) -> None:
+    subjects = {"page": ALL_READERS, "deep-page": ALL_READERS, "details": ALL_READERS}
+    subjects |= {kind: {"flowtrail"} for kind in ("totals", "page-cursors", "statistics")}
     async with postgres.fresh_database() as dsn:
-        found = measured(dsn, only)
-    assert found.keys() == {(kind, number, subject) for kind in kinds for number in (1, 3) for subject in subjects}
+        found = measured(dsn, "pages,details,counts")
+        await assert_whole(dsn)
+        again = run("bench", *SMALL, "--only", "counts", DATABASE_URL=dsn)
+    assert found.keys() == {(kind, number, subject) for kind in subjects for number in (1, 3) for subject in subjects[kind]}
     for rounds in found.values():
         assert len(rounds) == 2
         assert all(each["count"] > 0 and each["seconds"] > 0 and each["cpu"] >= 0 for each in rounds)
         assert all(0 < each["p50"] <= each["p99"] for each in rounds)
+    assert again.returncode == 1, "somebody's record is not measured upon"
+    assert again.stderr == "flowtrail: this database has executions already: name an empty one in DATABASE_URL, or none\n"
+
+
+async def assert_whole(dsn: str) -> None:
+    """Every execution that was asked for is there, with what belongs to it, and the counts know of it."""
+    connection = await asyncpg.connect(dsn)
+    flows = await connection.fetch("SELECT flow_id, count(*) FROM execution GROUP BY flow_id")
+    payloads = await connection.fetchval("SELECT count(*) FROM execution JOIN execution_payload ON execution_id = id")
+    nodes = await connection.fetch("SELECT count(*) FROM node_execution GROUP BY execution_id")
+    await connection.close()
+    assert [count for _, count in flows] == [400] * 5
+    assert payloads == 2000
+    assert [count for (count,) in nodes] == [10] * 100
+    assert run("recount", "--dry-run", DATABASE_URL=dsn).stdout == "All counts are right.\n"
 
 
 async def test_recording_is_measured_beside_copy_and_the_statements_alone(postgres: Postgres) -> None:
@@ -70,46 +82,14 @@ async def test_fan_out_counts_every_message_of_every_subscriber(postgres: Postgr
     assert [[each["count"] for each in rounds] for rounds in found.values()] == [[3 * 240, 3 * 240]]
 
 
-async def test_the_table_has_what_is_measured(postgres: Postgres) -> None:
-    """Counted once more by the service: its counts know of every execution, and nothing is off."""
-    async with postgres.fresh_database() as dsn:
-        assert bench(*SMALL, "--only", "counts", DATABASE_URL=dsn).returncode == 0
-        connection = await asyncpg.connect(dsn)
-        flows = await connection.fetch("SELECT flow_id, count(*) FROM execution GROUP BY flow_id")
-        nodes = await connection.fetch("SELECT count(*) FROM node_execution GROUP BY execution_id")
-        off = await connection.fetchval(
-            "SELECT count(*) FROM execution e LEFT JOIN execution_payload p ON execution_id = id WHERE p IS NULL"
-        )
-        await connection.close()
-        recount = subprocess.run(
-            [FLOWTRAIL, "recount", "--dry-run"],
-            env={**os.environ, "DATABASE_URL": dsn},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    assert [count for _, count in flows] == [400] * 5
-    assert [count for (count,) in nodes] == [10] * 100
-    assert off == 0
-    assert recount.stdout == "All counts are right.\n"
-
-
 def test_without_a_database_it_brings_its_own_and_prints_tables(tmp_path: Path) -> None:
-    done = bench(*SMALL, "--only", "details", TMPDIR=str(tmp_path), DATABASE_URL="")
+    done = run("bench", *SMALL, "--only", "details", TMPDIR=str(tmp_path), DATABASE_URL="")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("Details of an execution with 10 nodes")
     assert "CPU ÷ bare" in done.stdout
     # A median, with the least and the most.
     assert re.search(r"^details +1 +flowtrail +[\d.]+ \([\d.]+–[\d.]+\)", done.stdout, re.MULTILINE), done.stdout
     assert list(tmp_path.iterdir()) == []
-
-
-async def test_a_record_is_never_measured_upon(postgres: Postgres) -> None:
-    async with postgres.fresh_database() as dsn:
-        assert bench(*SMALL, "--only", "counts", DATABASE_URL=dsn).returncode == 0
-        again = bench(*SMALL, "--only", "counts", DATABASE_URL=dsn)
-    assert again.returncode == 1
-    assert again.stderr == "flowtrail: this database has executions already: name an empty one in DATABASE_URL, or none\n"
 
 
 @pytest.mark.parametrize(
@@ -121,5 +101,9 @@ async def test_a_record_is_never_measured_upon(postgres: Postgres) -> None:
     ],
 )
 def test_wrong_options_are_told(arguments: tuple[str, ...], complaint: str) -> None:
-    done = bench(*arguments)
+    done = run("bench", *arguments)
     assert (done.returncode, done.stderr) == (2, f"flowtrail: {complaint}\n")
+
+
+def test_help_has_an_example() -> None:
+    assert "flowtrail bench --executions" in run("bench", "--help").stdout.partition("Example:")[2]

@@ -26,8 +26,8 @@ async def measure(
 ) -> None:
     """Add to `area` so many rounds of each server at each kind of work; `advance` is told of each measurement.
 
-    `seconds` are for each measurement, all rounds together. Before them comes one that does not count: caches are filled, statements
-    prepared, and what compiles compiles. Raises RuntimeError when servers answer differently.
+    `seconds` are for each measurement, all rounds together. Before them comes one that does not count: caches are filled,
+    statements prepared, and what compiles compiles. Raises RuntimeError when servers answer differently.
     """
     for workload in workloads:
         await agree(servers, workload)

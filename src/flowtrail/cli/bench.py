@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +18,7 @@ from flowtrail.errors import BadUserInput
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+_TERMINATED = 128 + signal.SIGTERM
 _WIDTH = 160
 """Characters of a line where nobody watches."""
 
@@ -69,6 +71,7 @@ def bench(
     options = benchmark.Options(
         executions, flows, seconds, rounds, _numbers("concurrency", concurrency), subscribers, _areas(only, benchmark.AREAS)
     )
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))  # what was started here ends with it
     given = Settings.load().database_url
     with benchmark.database(given.get_secret_value() if given else None) as dsn, _progress() as progress:
         result = asyncio.run(benchmark.run(dsn, options, progress))

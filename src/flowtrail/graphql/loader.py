@@ -73,11 +73,11 @@ class _Batch(Generic[K, V]):
         return values[self._places[key]]
 
     def _begin(self) -> None:
-        self.has_begun = True
         if not self.was_given_up:
             self._task = self._loop.create_task(self._run())
 
     async def _run(self) -> None:
+        self.has_begun = True  # not before: who was woken together with others may take a step longer to ask
         try:
             values = await self._read(list(self._places))
         except Exception as error:
