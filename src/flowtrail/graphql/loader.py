@@ -38,7 +38,7 @@ class Loader(Generic[K, V]):
         found = self._batches.get(key)
         if found is not None and not found.was_given_up:
             return found
-        if self._open is None or self._open.has_begun:
+        if self._open is None or self._open.has_begun or self._open.was_given_up:
             self._open = _Batch(self._batch)
         self._open.add(key)
         self._batches[key] = self._open
