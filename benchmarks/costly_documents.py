@@ -115,5 +115,6 @@ async def main(dsn: str, seconds: float = 3.0) -> None:
             print(f"{name:36}{figures}   p50 {_percentile(others, 50):.1f} ms, p99 {_percentile(others, 99):.1f} ms")
 
 
-with database() as address:
-    asyncio.run(main(address))
+if __name__ == "__main__":
+    with database() as address:
+        asyncio.run(main(address))

@@ -40,7 +40,7 @@ def bars(axes: Any, measured: list[Measured], of: str, title: str) -> None:
         reach = [[median - min(found)], [max(found) - median]]
         colour = OURS if one.subject.startswith("flowtrail") else OTHERS
         axes.barh(number, median, color=colour, xerr=reach, error_kw={"ecolor": "#444", "lw": 1, "capsize": 2})
-        axes.text(max(found), number, f"  {median:.3g}", va="center", fontsize=8)
+        axes.text(max(found), number, f"  {median:,.0f}" if median >= 100 else f"  {median:.3g}", va="center", fontsize=8)
     axes.set_yticks(range(len(measured)), [one.subject for one in measured], fontsize=8)
     axes.set_title(title, fontsize=9, loc="left")
     axes.margins(x=0.15)
@@ -63,7 +63,7 @@ def panels(area: Area, of: str, unit: str, path: Path) -> None:
 
 def main(folder: Path) -> None:
     """Draw all plots, and write bench.md, into the folder that the figures are in."""
-    plt.rcParams["svg.hashsalt"] = "flowtrail"
+    plt.rcParams.update({"svg.hashsalt": "flowtrail", "svg.fonttype": "none"})
     (peers,) = read(folder / "peers.json")
     panels(peers, "cpu_ms", "server CPU ms a request", folder / "peers-cpu.svg")
     areas = read(folder / "bench.json")

@@ -51,7 +51,19 @@ def refused(done: subprocess.CompletedProcess[str], code: int = 1) -> str:
 @pytest.mark.parametrize(
     "command",
     [
-        *("serve", "demo", "proxy", "migrate", "purge", "recount", "export-schema", "token create", "token list", "token revoke"),
+        *(
+            "serve",
+            "demo",
+            "proxy",
+            "migrate",
+            "purge",
+            "recount",
+            "bench",
+            "export-schema",
+            "token create",
+            "token list",
+            "token revoke",
+        ),
         *("flows list", "flows delete", "spool status", "spool retry", "feed reset"),
     ],
 )

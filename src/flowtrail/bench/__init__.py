@@ -38,7 +38,10 @@ FEWEST_EXECUTIONS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What to measure. `seconds` are for one measurement of one subject, all rounds together."""
+    """What to measure. `seconds` are for one measurement of one subject, all rounds together.
+
+    Raises BadUserInput for what makes no sense.
+    """
 
     executions: int
     flows: int
@@ -47,6 +50,10 @@ class Options:
     concurrency: tuple[int, ...]
     subscribers: int
     areas: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if self.executions < FEWEST_EXECUTIONS:
+            raise BadUserInput(f"--executions: at least {FEWEST_EXECUTIONS}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +70,12 @@ class Result:
 
 @contextmanager
 def database(given: str | None) -> Iterator[str]:
-    """Where to measure, as a libpq URL: the database of this URL, or an embedded one that is gone at the end."""
+    """Where to measure, as a libpq URL: the database of this URL, or an embedded one that is gone at the end.
+
+    Raises ConfigurationError where nothing can be measured.
+    """
+    if not sys.platform.startswith("linux"):
+        raise ConfigurationError("bench reads CPU times from /proc, which only Linux has")
     if given is not None:
         yield database_url.parse(given).dsn
         return
@@ -83,12 +95,8 @@ def temporary_folder() -> Iterator[Path]:
 async def run(dsn: str, options: Options, progress: Callable[[str, int], Callable[[int], None]]) -> Result:
     """Load the table and measure; `progress(title, total)` returns what is told of each step.
 
-    Raises ConfigurationError when this can't be measured here, BadUserInput for options that make no sense.
+    Raises ConfigurationError when the database has executions already.
     """
-    if not sys.platform.startswith("linux"):
-        raise ConfigurationError("bench reads CPU times from /proc, which only Linux has")
-    if options.executions < FEWEST_EXECUTIONS:
-        raise BadUserInput(f"--executions: at least {FEWEST_EXECUTIONS}")
     await migrate.upgrade(database_url.parse(dsn))
     loaded = await table.load(dsn, options.executions, options.flows, progress("Loading", options.executions))
     with temporary_folder() as folder:

@@ -95,6 +95,19 @@ class _Connection(asyncio.Protocol):
             self._transport.close()
 
 
+async def fetch(port: int, request: bytes) -> tuple[int, bytes]:
+    """Send one request; return the status and body of its answer."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(request)
+        head = await reader.readuntil(_END_OF_HEAD)
+        length = _LENGTH.search(head)
+        body = await (reader.readexactly(int(length[1])) if length else reader.read())
+    finally:
+        writer.close()
+    return int(head.split(b" ", 2)[1]), body
+
+
 async def repeat(port: int, requests: Sequence[bytes], concurrency: int, seconds: float) -> Load:
     """Send the requests, over and over, from so many connections for so long; what is under way at the end is waited for."""
     return await _run(port, lambda: _until(time.perf_counter() + seconds, cycle(requests)), concurrency)

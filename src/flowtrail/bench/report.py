@@ -12,15 +12,13 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-def columns(area: Area) -> list[str]:
-    """The headings of an area's table."""
+def cells(area: Area) -> list[list[str]]:
+    """Return an area's table, headings first: medians over the rounds, with the least and the most; no empty columns."""
     compared = [f"rate ÷ {area.baseline}", f"CPU ÷ {area.baseline}"] if area.baseline else []
-    return ["what", "at a time", "subject", f"{area.counted}/s", "p50 ms", "p99 ms", "server CPU ms", *compared]
-
-
-def rows(area: Area) -> list[list[str]]:
-    """The cells of an area's table: medians over the rounds, with the least and the most of them."""
-    return [_row(area, one) for one in area.measured]
+    headings = ["what", "at a time", "subject", f"{area.counted}/s", "p50 ms", "p99 ms", "server CPU ms", *compared]
+    table = [headings, *(_row(area, one) for one in area.measured)]
+    filled = [number for number in range(len(headings)) if any(row[number] for row in table[1:])]
+    return [[row[number] for number in filled] for row in table]
 
 
 def _row(area: Area, one: Measured) -> list[str]:
@@ -54,10 +52,11 @@ def show(console: Console, areas: Iterable[Area]) -> None:
 
     for area in areas:
         table = Table(title=area.title, title_justify="left", box=None, pad_edge=False)
-        for heading in columns(area):
+        headings, *rows = cells(area)
+        for heading in headings:
             table.add_column(heading, overflow="fold")
-        for cells in rows(area):
-            table.add_row(*cells)
+        for row in rows:
+            table.add_row(*row)
         console.print(table)
         console.print()
 
@@ -66,10 +65,10 @@ def markdown(areas: Iterable[Area]) -> str:
     """Return the tables as Markdown."""
     lines = []
     for area in areas:
-        headings = columns(area)
-        lines += [f"### {area.title}", "", _line(headings), _line(["---"] * len(headings)), *map(_line, rows(area)), ""]
+        headings, *rows = cells(area)
+        lines += [f"### {area.title}", "", _line(headings), _line(["---"] * len(headings)), *map(_line, rows), ""]
     return "\n".join(lines)
 
 
-def _line(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+def _line(row: list[str]) -> str:
+    return f"| {' | '.join(row)} |"

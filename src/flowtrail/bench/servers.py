@@ -12,9 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import httpx2
-
-from flowtrail.bench.client import get, post
+from flowtrail.bench.client import fetch, get, post
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -68,13 +66,9 @@ class Server:
 
     async def ask(self, kind: str, document: str, variables: Mapping[str, Any]) -> Any:
         """Send one request and return its data as the usual document gives them; raises RuntimeError with what went wrong."""
-        head, _, body = self.request(kind, document, variables).partition(b"\r\n\r\n")
-        (method, path, _), *fields = (line.split(" ", 2) for line in head.decode().splitlines())
-        headers = {name.rstrip(":"): " ".join(value) for name, *value in fields}
-        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=60) as client:
-            answer = await client.request(method, path, content=body, headers=headers)
-        content = answer.json()
-        if answer.status_code != 200 or "errors" in content:
+        status, body = await fetch(self.port, self.request(kind, document, variables))
+        content = json.loads(body)
+        if status != 200 or "errors" in content:
             raise RuntimeError(f"{self.name} could not answer: {content}")
         return self.speech.understood(content.get("data", content))
 
@@ -130,9 +124,8 @@ async def _port(process: asyncio.subprocess.Process, log: Path) -> int:
 
 
 async def _answers(port: int) -> None:
-    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
-        while True:
-            with suppress(httpx2.TransportError):
-                await client.get("/")
-                return
-            await asyncio.sleep(0.05)
+    while True:
+        with suppress(OSError, asyncio.IncompleteReadError):
+            await fetch(port, get("/"))
+            return
+        await asyncio.sleep(0.05)

@@ -31,7 +31,7 @@ INSERT INTO execution (id, flow_id, server, flow_name, flow_tool_name, status, s
                        initial_params_preview, node_count, is_preview, client_name, error_kind, error_message, failed_node_id,
                        failed_node_name, error_group, start_hash)
 SELECT {_ID}, ($3::uuid[])[tool], '{SERVER}', 'Tool ' || tool, 'tool-' || tool, status, started_at,
-       CASE WHEN status <> 'PENDING' THEN started_at + (50 + n * 7919 % 1950) * interval '1 millisecond' END,
+       CASE WHEN status <> 'PENDING' THEN started_at + (50 + n % 1950 * 7919 % 1950) * interval '1 millisecond' END,
        CASE WHEN status = 'PENDING' THEN now() + interval '1 day' ELSE started_at + interval '5 minutes' END,
        started_at + interval '5 minutes', 'city: Oslo ' || n, CASE WHEN n % {NODES_EVERY} = 0 THEN {NODES} ELSE 0 END, n % 10 = 1,
        'desk', CASE WHEN is_error THEN 'EXCEPTION' END, CASE WHEN is_error THEN 'The card was declined' END,
