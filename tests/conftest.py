@@ -28,6 +28,11 @@ _DATABASE_URL = "FLOWTRAIL_TEST_DATABASE_URL"
 StartService = Callable[..., Any]
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One worker more than there are processors: much of the time tests wait for processes that they have started."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Give the run a folder of its own, known to all workers, and keep the developer's settings out."""
     for name in [name for name in os.environ if name == "DATABASE_URL" or name.startswith("FLOWTRAIL_")]:

@@ -28,7 +28,7 @@ from flowtrail.graphql.schema import schema
 from recorder import accept, finished, id_of, node_finished, node_started, now, started
 from support import Service
 
-DOCUMENTS = 150 * int(os.environ.get("FLOWTRAIL_TEST_EXAMPLES", "1"))
+DOCUMENTS = 100 * int(os.environ.get("FLOWTRAIL_TEST_EXAMPLES", "1"))
 """How many each test makes; .ci/long makes thousands."""
 SEED = 7
 

@@ -22,8 +22,7 @@ async def violations(page: Page) -> list[str]:
     return [f"{rule['id']}: {node['html']}" for rule in found if rule["impact"] in SEVERE for node in rule["nodes"]]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 360])
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (360, "dark")])
 async def test_axe_finds_nothing_serious_in_any_state(
     page: Page, service: Service, database: Database, watch: Watch, scheme: str, width: int
 ) -> None:
