@@ -115,6 +115,7 @@ async def main(dsn: str) -> None:
         await seed(server)
         url = f"http://127.0.0.1:{server.port}"
         alone = 0.0
+        await good_client(url)  # caches fill, statements are prepared
         for neighbour in (nobody, idle_sockets, slow_senders, wrong_tokens, dear_documents):
             cpu = server.cpu()
             async with beside(neighbour, url):

@@ -75,8 +75,9 @@ def _exists(user: str) -> bool:
 async def test_recording_reading_and_following_through_a_pooler(database_url: str, start_service: Any) -> None:
     async with pgbouncer(database_url) as pooled:
         service = await start_service(database_url=pooled, database_listen_url=database_url)
+        here = (await service.execute("{ executions { changeCursor } }"))["data"]["executions"]["changeCursor"]
         async with live.socket(service) as client:
-            await client.subscribe()
+            await client.subscribe(after=here)
             begin = started()
             await accept(service, begin)
             assert (await client.event())["kind"] == "STARTED"
