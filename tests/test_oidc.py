@@ -100,12 +100,12 @@ async def test_a_token_of_the_provider_reads_and_does_not_record(service: Servic
     assert await code_of(service, None) == "UNAUTHENTICATED"
     refused = await service.execute('mutation { deleteFlow(input: {id: "x"}) { deletedId } }', token=token)
     assert refused["errors"][0]["extensions"]["code"] == "FORBIDDEN"
+    here = (await service.execute("{ executions { changeCursor } }", token=token))["data"]["executions"]["changeCursor"]
     async with socket(service, token=token) as subscriber:
-        await subscriber.subscribe()
+        await subscriber.subscribe(after=here)
         await accept(service, started())
         assert (await subscriber.event())["kind"] == "STARTED"
-    async with event_stream(service, CHANGES, token=token) as events:
-        await accept(service, started())
+    async with event_stream(service, CHANGES, token=token, after=here) as events:
         assert "errors" not in await anext(events)
 
 
@@ -184,8 +184,9 @@ async def test_a_stream_ends_when_its_token_expires(service: Service, provider: 
     monkeypatch.setattr(endpoint, "ACCESS_CHECK_SECONDS", 0.05)
     monkeypatch.setattr(claims, "LEEWAY_SECONDS", 3600)
     token = provider.access_token(exp=int(time.time()) - 60)
-    async with socket(service, token=token) as subscriber, event_stream(service, CHANGES, token=token) as events:
-        await subscriber.subscribe()
+    here = (await service.execute("{ executions { changeCursor } }", token=token))["data"]["executions"]["changeCursor"]
+    async with socket(service, token=token) as subscriber, event_stream(service, CHANGES, token=token, after=here) as events:
+        await subscriber.subscribe(after=here)
         await accept(service, started())
         assert (await subscriber.event())["kind"] == "STARTED"
         await anext(events)
