@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 from flowtrail import recorders
 from flowtrail.errors import FlowtrailError, Unauthenticated
 from flowtrail.observability import metrics, traces
+from flowtrail.observability.logs import SLOW_SECONDS
 from flowtrail.revisions import SchemaState, schema_state
 from flowtrail.throttling import client_of
 
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("flowtrail.requests")
 
-SLOW_SECONDS = 1.0
-"""A request that takes longer is worth a line in the log."""
 REQUEST_ID = b"x-request-id"
 _SAFE_ID = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
 _ROUTES = frozenset({"/graphql", "/session", "/session/oidc", "/session/oidc/callback", "/healthz", "/readyz", "/metrics"})

@@ -79,7 +79,7 @@ def purge(
     batch: PositiveInt = 1000,
     data_dir: DataDir = None,
 ) -> None:
-    """Delete executions for good, with all they hold. Nothing else ever deletes one.
+    """Delete executions for good, with all they hold. Nothing else deletes one, unless FLOWTRAIL_RETENTION is set.
 
     Executions must match all that is given. Those still pending stay, unless named by `--execution`. It works in
     batches, each of which is final: stopped half-way, it goes on when it is run again.

@@ -105,6 +105,12 @@ class CompilingExecutor(schema.execution_context_class):  # type: ignore[misc, n
         super().__init__(*args, **options)
         self._turns = Turns()
 
+    def build_per_event_executor(self, payload: Any) -> Any:
+        """Return the executor of one event: its turn begins with it, not with the subscription."""
+        executor = super().build_per_event_executor(payload)
+        executor._turns = Turns()
+        return executor
+
     def collect_and_execute_subfields(
         self, return_type: GraphQLObjectType, field_details_list: FieldDetails, path: Any, result: Any, position_context: Any
     ) -> Any:

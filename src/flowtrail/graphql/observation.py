@@ -10,6 +10,7 @@ import structlog
 from graphql import MiddlewareManager, get_operation_ast
 
 from flowtrail.observability import metrics, traces
+from flowtrail.observability.logs import SLOW_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-SLOW_SECONDS = 1.0
-"""An operation that takes longer is worth a line in the log."""
 OK = "OK"
 _NAME_CHARACTERS = 100
 _WORST_FIRST = ("INTERNAL", "UNAVAILABLE", "TIMEOUT")

@@ -12,6 +12,8 @@ import structlog
 if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor, WrappedLogger
 
+SLOW_SECONDS = 1.0
+"""A request or an operation that takes longer is worth a line."""
 LogFormat = Literal["auto", "json", "text"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
