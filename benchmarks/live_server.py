@@ -59,7 +59,7 @@ def stock_app(settings: Any) -> Any:
 
     async def context() -> Context:
         (here,) = running
-        return Context.of(here.database, here.tail, await here.access.viewer(f"Bearer {TOKEN}"), settings.request_timeout)
+        return Context(here.database, here.tail, await here.access.viewer(f"Bearer {TOKEN}"), settings.request_timeout)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -161,7 +161,7 @@ async def test_beyond_the_bound_of_counting_the_cursor_carries_the_page_number(
 async def test_a_search_for_text_that_stops_at_its_bound_goes_on_from_there(
     service: Service, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(import_module("flowtrail.executions.selection"), "TEXT_SCAN_BOUND", 10)
+    monkeypatch.setattr(import_module("flowtrail.executions.selection"), "SCAN_BOUND", 10)
     events = [
         started(at=BASE.replace(second=number), params={"city": "Oslo" if number in (3, 40) else "Rome"}) for number in range(60)
     ]

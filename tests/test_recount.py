@@ -8,8 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from flowtrail import counts
 from flowtrail.database import Database
+from flowtrail.executions import mend_parameters, parameters
+from flowtrail.parameters import searched_digest
 from reader import all_ids, count, hold_deadlines, pass_deadline, purge
 from recorder import accept, ask, finished, started
 from support import Service
@@ -101,9 +105,14 @@ async def test_one_flow_alone_is_mended(service: Service, database: Database, da
         await accept(service, start, finished(start["started"]["executionId"], error="EXCEPTION"))
     await break_counts(database, "UPDATE execution_count SET n = 100 WHERE grain = 'total'")
     code, said = await recount(database_url, "--flow", "orders", "ship")
-    assert (code, said.splitlines()[:1]) == (0, ["ship of orders: 1 of executions, by total: 100 counted, 1 recorded"])
+    assert code == 0
+    assert said.splitlines() == [
+        "ship of orders: 1 of executions, by total: 100 counted, 1 recorded",
+        "all flows together: 1 of executions, by total: 100 counted, 101 recorded",
+        "2 counts were wrong and have been mended.",
+    ]
     assert (await ask(service, STATISTICS))["flow"]["statistics"]["total"] == 1
-    assert await count(service) == 100
+    assert await count(service) == 101
     code, said = await recount(database_url)
     assert "ship of orders" not in said
     assert "pack of orders: 1 of executions, by total: 100 counted, 1 recorded" in said
@@ -116,3 +125,76 @@ async def test_a_flow_that_never_was_is_refused(database_url: str) -> None:
     )
     _, errors = await process.communicate()
     assert (process.returncode, errors) == (1, b"flowtrail: no flow was ever registered for the tool nothing of orders\n")
+
+
+async def test_totals_across_all_flows_are_mended_with_one_flow_of_them(
+    start_service: StartService, database: Database, database_url: str
+) -> None:
+    service: Service = await start_service(sweep_interval=None, fold_interval=None)
+    await write_at_random(service, "orders", random.Random(8), 10)
+    await write_at_random(service, "depot", random.Random(9), 10)
+    await break_counts(
+        database,
+        "DELETE FROM execution_count WHERE grain = 'day'",
+        f"UPDATE execution_count SET n = n + 2 WHERE flow_id = '{counts.ALL_FLOWS}'",
+    )
+    await write_at_random(service, "orders", random.Random(10), 10)
+    for server in ("orders", "depot"):
+        code, said = await recount(database_url, "--flow", server, "ship", "--dry-run")
+        assert code == 1
+        assert {line.split(":")[0] for line in said.splitlines()[:-1]} == {f"ship of {server}", "all flows together"}
+        code, mended = await recount(database_url, "--flow", server, "ship")
+        assert (code, mended.splitlines()[:-1]) == (0, said.splitlines()[:-1])
+        assert await recount(database_url, "--flow", server, "ship", "--dry-run") == (0, "All counts are right.\n")
+    assert await count(service) == len(await all_ids(service, first=100))
+    async with database.snapshot() as read:
+        assert await counts.compare(read) == []
+
+
+async def test_executions_are_found_by_their_parameters_again(service: Service, database: Database, database_url: str) -> None:
+    starts = [started(params={"order": number, "tags": ["a", {"b": "nil\0nil"}]}) for number in range(30)]
+    starts += [started(params={"order": 1}, tool="gone", toolExists=False), started(params={}, server="depot")]
+    await accept(service, *starts)
+    right = {repr(value): await all_ids(service, filter=value) for value in map(with_order, range(3))}
+    assert [len(found) for found in right.values()] == [1, 2, 1]
+    assert (await recount(database_url, "--parameters"))[1] == "All counts are right.\nAll parameters are right.\n"
+    lost, moved, more = (start["started"]["executionId"] for start in (starts[0], starts[1], starts[2]))
+    async with database.write() as write:
+        await write.execute("DELETE FROM execution_parameter WHERE execution_id = $1", lost)
+        await write.execute(
+            "UPDATE execution_parameter SET started_at = started_at + interval '1 s' WHERE execution_id = $1", moved
+        )
+        await write.execute(
+            "INSERT INTO execution_parameter SELECT flow_id, $2, started_at, id FROM execution WHERE id = $1",
+            more,
+            searched_digest("/order", 0),
+        )
+    assert await all_ids(service, filter=with_order(0)) == [more]
+    wrong = "All counts are right.\n3 executions are found by wrong parameters.\n"
+    assert await recount(database_url, "--parameters", "--dry-run", "--flow", "orders", "ship") == (1, wrong)
+    assert await recount(database_url, "--parameters", "--dry-run") == (1, wrong)
+    code, said = await recount(database_url, "--parameters", "--flow", "orders", "ship")
+    assert (code, said.splitlines()[1]) == (0, "3 executions were found by wrong parameters, which has been mended.")
+    assert {repr(value): await all_ids(service, filter=value) for value in map(with_order, range(3))} == right
+    assert await recount(database_url, "--parameters", "--dry-run") == (0, "All counts are right.\nAll parameters are right.\n")
+
+
+async def test_parameters_are_compared_batch_by_batch(
+    service: Service, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parameters, "BATCH", 7)
+    await accept(service, *(started(params={"order": number}) for number in range(20)))
+    async with database.write() as write:
+        await write.execute("DELETE FROM execution_parameter")
+        batches: list[int] = []
+        after = None
+        while not batches or after is not None:
+            batch = await mend_parameters(write, None, after)
+            after = batch.last
+            batches.append(batch.wrong)
+    assert batches == [7, 7, 6]
+    assert [len(await all_ids(service, filter=with_order(number))) for number in (0, 19)] == [1, 1]
+
+
+def with_order(number: int) -> dict[str, Any]:
+    return {"param": [{"path": "/order", "value": number}]}

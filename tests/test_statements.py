@@ -141,11 +141,11 @@ async def test_what_is_not_selected_costs_nothing(service: Service, statements: 
     for selected, expected in (
         ("totalCount totalCountIsExact", 2),
         ("hasPendingExecutions", 2),
-        ("edges { node { initialParams initialParamsInfo { text } } }", 2),
-        ("edges { node { result resultInfo { sizeBytes } errorInfo { stack } } }", 3),
+        ("edges { node { initialParams initialParamsInfo { text } } }", 1),
+        ("edges { node { result resultInfo { sizeBytes } errorInfo { stack } } }", 1),
         ("edges { node { flow { name inputSchema } } }", 2),
         ("edges { node { nodeExecutions { nodeName status } } }", 2),
-        ("edges { node { nodeExecutions { inputData inputInfo { text } outputData } } }", 4),
+        ("edges { node { nodeExecutions { inputData inputInfo { text } outputData } } }", 2),
         ("edges { node { id } }", 1),
     ):
         sent = await statements.of(service, f"{{ executions(first: 100) {{ {selected} }} }}")
@@ -165,7 +165,7 @@ async def test_an_execution_with_everything_costs_the_same_however_many_nodes_it
         events = [event for position in range(nodes) for event in (node_started(id_, position), node_finished(id_, position))]
         await accept(service, started(id_, parentExecutionId=str(uuid7())), *events, finished(id_, error="EXCEPTION"))
         costs.append(len(await statements.of(service, document, uuid=id_)))
-    assert costs[0] == costs[1] == 10
+    assert costs[0] == costs[1] == 5
 
 
 async def test_a_batch_costs_the_same_number_of_statements_however_large_it_is(service: Service, statements: Statements) -> None:

@@ -244,6 +244,9 @@ STATEMENTS = (
         WHERE parent_execution_id IS NOT NULL
     """,
     "CREATE INDEX execution_pending_idx ON execution (deadline) WHERE status = 'PENDING'",
+    "CREATE INDEX execution_preview_page_idx ON execution (started_at DESC, id DESC) WHERE is_preview",
+    "CREATE INDEX execution_flow_preview_page_idx ON execution (flow_id, started_at DESC, id DESC) WHERE is_preview",
+    "CREATE INDEX execution_no_flow_page_idx ON execution (server, started_at DESC, id DESC) WHERE flow_id IS NULL",
     "CREATE INDEX execution_trace_idx ON execution (trace_id, started_at DESC, id DESC) WHERE trace_id IS NOT NULL",
     """
     CREATE TABLE execution_parameter (

@@ -8,6 +8,7 @@ from __future__ import annotations  # asyncpg's classes are generic for the type
 import asyncio
 import time
 from contextlib import asynccontextmanager, suppress
+from copy import copy
 from typing import TYPE_CHECKING, Any, NewType, Protocol, Self, TypeAlias
 
 import asyncpg
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from flowtrail.settings import Settings
 
     Connection: TypeAlias = PoolConnectionProxy[asyncpg.Record]
+    _Pooled: TypeAlias = PoolConnectionProxy[asyncpg.Record]
 else:
     Connection = asyncpg.Connection
 
@@ -36,6 +38,9 @@ _CONNECT_TIMEOUT = 10.0
 """Seconds an attempt to connect may take, unless the database's URL says."""
 _COMMAND_GRACE = 1.0
 """Seconds beyond the statement timeout after which a server that is silent, rather than slow, is given up."""
+
+_KEPT_SECONDS = 1.0
+"""For which a connection that was used is kept for the next who needs one."""
 
 
 class _Connection(asyncpg.Connection):
@@ -93,10 +98,10 @@ _BROKEN = (asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError, a
 class Replica(Protocol):
     """A standby to read from while it is not too far behind (replica.py)."""
 
-    async def acquire(self) -> asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | None:
+    async def acquire(self) -> _Pooled | None:
         """Return a connection to it; None when it is not to be read from, or none can be had at once."""
 
-    async def release(self, connection: asyncpg.pool.PoolConnectionProxy[asyncpg.Record]) -> None:
+    async def release(self, connection: _Pooled) -> None:
         """Give a connection back."""
 
     def distrust(self) -> None:
@@ -112,17 +117,15 @@ class Database:
         reading: asyncpg.Pool[asyncpg.Record],
         writing: asyncpg.Pool[asyncpg.Record],
         patience: float,
-        replica: Replica | None = None,
-        news: asyncio.Event | None = None,
     ) -> None:
         """`patience` is how many seconds to wait for a free connection."""
         self.dsn = dsn
         """Where it is; not to be shown, as it may hold a password."""
-        self._reading = reading
-        self._writing = writing
-        self._patience = patience
-        self._replica = replica
-        self.news = news or asyncio.Event()
+        self._reading = _Pool(reading, "reading", patience)
+        self._writing = _Pool(writing, "writing", patience)
+        self._primary = self
+        self._replica: Replica | None = None
+        self.news = asyncio.Event()
         """Set after a commit that added to the change feed."""
 
     @classmethod
@@ -139,12 +142,14 @@ class Database:
 
     def with_replica(self, replica: Replica) -> Database:
         """Return the same database, whose `read()` and `snapshot()` go to `replica` while that is fresh."""
-        return Database(self.dsn, self._reading, self._writing, self._patience, replica, self.news)
+        following = copy(self)
+        following._replica = replica
+        return following
 
     @property
     def primary(self) -> Database:
         """The same database for who must not read what is older than what they know, as those who follow the change feed."""
-        return Database(self.dsn, self._reading, self._writing, self._patience, None, self.news) if self._replica else self
+        return self._primary
 
     async def close(self) -> None:
         """Wait for what is under way, then close every connection."""
@@ -170,21 +175,21 @@ class Database:
         """A transaction: committed when the block ends, rolled back when it raises."""
         try:
             with _expected_errors():
-                async with _acquired(self._writing, "writing", self._patience) as connection, connection.transaction():
+                async with self._writing.acquired() as connection, connection.transaction():
                     yield Write(connection)
         except Unavailable as error:
             if isinstance(error.__cause__, asyncpg.ReadOnlySQLTransactionError):
                 # It has become a standby. The next connection goes to whoever the name in the URL stands for by then.
-                await self._reading.expire_connections()
-                await self._writing.expire_connections()
+                await self._reading.expire()
+                await self._writing.expire()
             raise
 
     @asynccontextmanager
-    async def _for_reading(self) -> AsyncIterator[asyncpg.pool.PoolConnectionProxy[asyncpg.Record]]:
+    async def _for_reading(self) -> AsyncIterator[_Pooled]:
         replica = self._replica
         connection = await replica.acquire() if replica is not None else None
         if replica is None or connection is None:
-            async with _acquired(self._reading, "reading", self._patience) as connection:
+            async with self._reading.acquired() as connection:
                 yield connection
             return
         try:
@@ -199,25 +204,83 @@ class Database:
             await replica.release(connection)
 
 
-@asynccontextmanager
-async def _acquired(
-    pool: asyncpg.Pool[asyncpg.Record], name: str, patience: float
-) -> AsyncIterator[asyncpg.pool.PoolConnectionProxy[asyncpg.Record]]:
-    began = time.perf_counter()
-    async with pool.acquire(timeout=patience) as connection:
-        metrics.connection_waits.labels(name).observe(time.perf_counter() - began)
-        in_use = metrics.connections.labels(name)
-        in_use.inc()
+class _Pool:
+    """Connections that are kept for a moment after their use: to give one back to asyncpg's pool costs as much as a statement."""
+
+    def __init__(self, pool: asyncpg.Pool[asyncpg.Record], name: str, patience: float) -> None:
+        self._pool = pool
+        self._patience = patience
+        self._spare: list[_Pooled] = []
+        self._waiting = 0
+        self._expired = 0
+        self._returning: asyncio.Task[None] | None = None
+        self._waits = metrics.connection_waits.labels(name)
+        self._in_use = metrics.connections.labels(name)
+
+    @asynccontextmanager
+    async def acquired(self) -> AsyncIterator[_Pooled]:
+        """A connection. Raises TimeoutError when none is free for too long."""
+        connection = await self._taken()
+        expired = self._expired
+        self._in_use.inc()
+        is_clean = False
         try:
             yield connection
+            is_clean = expired == self._expired
         except _GIVEN_UP:
             _note_given_up(connection)
             raise
         finally:
-            in_use.dec()
+            self._in_use.dec()
+            if is_clean and not self._waiting and not connection.is_closed():
+                self._keep(connection)
+            else:
+                await self._pool.release(connection)
+
+    async def expire(self) -> None:
+        """Make sure that every connection is made anew before it is used again."""
+        self._expired += 1
+        await self._pool.expire_connections()
+        await self._return()
+
+    async def close(self) -> None:
+        """Wait for what is under way, then close every connection."""
+        if self._returning is not None:
+            self._returning.cancel()
+        await self._return()
+        await self._pool.close()
+
+    async def _taken(self) -> _Pooled:
+        while self._spare:
+            connection = self._spare.pop()
+            if not connection.is_closed():
+                self._waits.observe(0.0)
+                return connection
+            await self._pool.release(connection)
+        began = time.perf_counter()
+        self._waiting += 1
+        try:
+            return await self._pool.acquire(timeout=self._patience)
+        finally:
+            self._waiting -= 1
+            self._waits.observe(time.perf_counter() - began)
+
+    def _keep(self, connection: _Pooled) -> None:
+        self._spare.append(connection)
+        if self._returning is None:
+            self._returning = asyncio.create_task(self._return_later())
+
+    async def _return_later(self) -> None:
+        await asyncio.sleep(_KEPT_SECONDS)
+        self._returning = None
+        await self._return()
+
+    async def _return(self) -> None:
+        while self._spare:
+            await self._pool.release(self._spare.pop())
 
 
-def _note_given_up(connection: asyncpg.pool.PoolConnectionProxy[asyncpg.Record]) -> None:
+def _note_given_up(connection: _Pooled) -> None:
     with suppress(AttributeError):  # asyncpg has closed it by now, and the proxy stands for nothing
         connection.note_cancelled()  # type: ignore[attr-defined]  # a proxy of a _Connection
 

@@ -10,21 +10,22 @@ import ipaddress
 import json
 import re
 import socket
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import structlog
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from flowtrail.errors import ConfigurationError, Forbidden
+from flowtrail.headers import headers_of
 from flowtrail.observability import metrics
 from flowtrail.throttling import client_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from fastapi import FastAPI
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -38,6 +39,8 @@ _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _EXPOSED_HEADERS = ("Retry-After", "X-Request-Id")
 _MISDIRECTED, _FORBIDDEN = 421, 403
+_REMEMBERED = 64
+"""Decisions that are kept: few, since each may hold as much as the head of a request (connections.py)."""
 
 
 def mount(app: FastAPI, settings: Settings) -> None:
@@ -74,26 +77,27 @@ class HostDoor:
         self._app = app
         self._allowed = tuple(name.lower() for name in allowed)
         self._machine = socket.gethostname().lower()
+        self._is_ours = lru_cache(_REMEMBERED)(self._decide)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI connection."""
         if scope["type"] in ("http", "websocket"):
-            connection = HTTPConnection(scope)
-            name = _name_of(connection.headers.get("host", ""))
-            if not self._is_ours(name, connection):
+            headers, server = headers_of(scope), scope.get("server")
+            if not self._is_ours(headers.get(b"host", b""), server and server[0], b"authorization" in headers):
                 reason = "Host: is not a name of this service; FLOWTRAIL_ALLOWED_HOSTS lists those that are"
-                await _refuse(connection, receive, send, "HOST", _MISDIRECTED, reason)
+                await _refuse(scope, receive, send, "HOST", _MISDIRECTED, reason)
                 return
         await self._app(scope, receive, send)
 
-    def _is_ours(self, name: str | None, connection: HTTPConnection) -> bool:
+    def _decide(self, host: bytes, server: str | None, has_token: bool) -> bool:
+        name = _name_of(host.decode("latin-1"))
         if name is None:
             return False
         if _is_address(name) or name in ("localhost", self._machine) or name.endswith(".localhost"):
             return True
         if self._allowed:
             return any(_matches(name, pattern) for pattern in self._allowed)
-        return "authorization" in connection.headers or not _is_loopback(connection.scope.get("server"))
+        return has_token or not _is_loopback(server)
 
 
 class OriginDoor:
@@ -106,20 +110,22 @@ class OriginDoor:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI connection."""
         if scope["type"] == "websocket" or (scope["type"] == "http" and scope["method"] not in _SAFE_METHODS):
-            connection = HTTPConnection(scope)
-            origin = connection.headers.get("origin")
-            if origin is not None and origin.lower() not in self._allowed and not _is_same(origin, connection):
+            headers = headers_of(scope)
+            if b"origin" in headers and not self._is_let_in(headers, scope["scheme"]):
                 reason = "Origin: the request comes from another site; FLOWTRAIL_ALLOWED_ORIGINS lists those that may"
-                await _refuse(connection, receive, send, "ORIGIN", _FORBIDDEN, reason)
+                await _refuse(scope, receive, send, "ORIGIN", _FORBIDDEN, reason)
                 return
         await self._app(scope, receive, send)
 
+    def _is_let_in(self, headers: Mapping[bytes, bytes], scheme: str) -> bool:
+        origin = headers[b"origin"].decode("latin-1").lower()
+        return origin in self._allowed or headers.get(b"sec-fetch-site") == b"same-origin" or _is_same(origin, headers, scheme)
 
-async def _refuse(connection: HTTPConnection, receive: Receive, send: Send, header: str, status: int, reason: str) -> None:
+
+async def _refuse(scope: Scope, receive: Receive, send: Send, header: str, status: int, reason: str) -> None:
     """Answer with a coded error; a WebSocket is not accepted, which its client sees as status 403."""
-    scope = connection.scope
     metrics.refusals.labels(header).inc()
-    log.warning("request refused", client=client_of(connection), path=scope["path"][:200], reason=reason)
+    log.warning("request refused", client=client_of(scope), path=scope["path"][:200], reason=reason)
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 4403, "reason": "Forbidden"})
         return
@@ -129,20 +135,18 @@ async def _refuse(connection: HTTPConnection, receive: Receive, send: Send, head
     await Response(body, status, {"Cache-Control": "no-store"}, "application/json")(scope, receive, send)
 
 
-def _is_same(origin: str, connection: HTTPConnection) -> bool:
-    """Whether `origin` is that of this service, as the browser says, or by the Host asked for, which a proxy may have changed.
+def _is_same(origin: str, headers: Mapping[bytes, bytes], scheme: str) -> bool:
+    """Whether `origin` is that of this service by the Host asked for, which a proxy may have changed.
 
     A page that came by http is not one that came by https.
     """
-    if connection.headers.get("sec-fetch-site") == "same-origin":
-        return True
     try:
-        page, host = urlsplit(origin.lower()), urlsplit(f"//{connection.headers.get('host', '').lower()}")
+        page, host = urlsplit(origin), urlsplit(f"//{headers.get(b'host', b'').decode('latin-1').lower()}")
         ports = page.port, host.port
     except ValueError:
         return False
     default = _DEFAULT_PORTS.get(page.scheme)
-    if default is None or not page.hostname or (page.scheme == "http" and connection.scope["scheme"] in ("https", "wss")):
+    if default is None or not page.hostname or (page.scheme == "http" and scheme in ("https", "wss")):
         return False
     return page.hostname == host.hostname and (ports[0] or default) == (ports[1] or default)
 
@@ -166,15 +170,12 @@ def _is_address(name: str) -> bool:
     return True
 
 
-def _is_loopback(server: object) -> bool:
-    """Whether the address that a connection reached is this machine's own; `server` is as in an ASGI scope."""
-    match server:
-        case (str(host), _) if _is_address(host):
-            address = ipaddress.ip_address(host)
-            return (getattr(address, "ipv4_mapped", None) or address).is_loopback
-        case (str(host), _):
-            return host == "localhost"
-    return False
+def _is_loopback(server: str | None) -> bool:
+    """Whether the address that a connection reached is this machine's own."""
+    if server is None or not _is_address(server):
+        return server == "localhost"
+    address = ipaddress.ip_address(server)
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 def _checked_origin(origin: str) -> str:

@@ -15,6 +15,7 @@ MAX_DEPTH = 200
 MAX_DIGITS = 4300
 """Digits of one integer, at most: Python refuses to convert longer ones."""
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -25,7 +26,7 @@ class JsonTextError(ValueError):
 def dump(value: Any) -> str:
     """Return the JSON text of `value`; raises JsonTextError for what JSON or the limits do not allow."""
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text = _ENCODER.encode(value)
     except RecursionError:
         raise JsonTextError(f"nested deeper than {MAX_DEPTH} levels") from None
     except ValueError as error:
@@ -40,7 +41,8 @@ def dump(value: Any) -> str:
 def load(text: str | bytes) -> Any:
     """Return the value of a JSON text; raises JsonTextError when it is none or passes the limits."""
     try:
-        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite_float)
+        # As json.loads does, which would make a decoder for each text.
+        return _decoder.decode(text if isinstance(text, str) else text.decode(json.detect_encoding(text), "surrogatepass"))
     except RecursionError:
         raise JsonTextError("nested too deeply") from None
     except UnicodeDecodeError:
@@ -93,3 +95,6 @@ def _finite_float(text: str) -> float:
     if number - number != 0.0:
         raise JsonTextError("a number is too large for a JSON value")
     return number
+
+
+_decoder = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite_float)

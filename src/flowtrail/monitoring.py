@@ -5,18 +5,20 @@ from __future__ import annotations
 import re
 import secrets
 import time
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import orjson
 import structlog
 from opentelemetry.trace import SpanKind
-from starlette.requests import HTTPConnection, Request
+from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from flowtrail import recorders
 from flowtrail.errors import FlowtrailError, Unauthenticated
-from flowtrail.observability import metrics, traces
-from flowtrail.observability.logs import SLOW_SECONDS
+from flowtrail.headers import headers_of
+from flowtrail.observability import logs, metrics, traces
 from flowtrail.revisions import SchemaState, schema_state
 from flowtrail.throttling import client_of
 
@@ -29,9 +31,11 @@ if TYPE_CHECKING:
 log = structlog.get_logger("flowtrail.requests")
 
 REQUEST_ID = b"x-request-id"
-_SAFE_ID = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
+_SAFE_ID = re.compile(rb"[\w.:/+=@-]{1,128}")
 _ROUTES = frozenset({"/graphql", "/session", "/session/oidc", "/session/oidc/callback", "/healthz", "/readyz", "/metrics"})
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "WEBSOCKET"})
+_requests = cache(metrics.http_requests.labels)
+_seconds = cache(metrics.http_seconds.labels)
 
 
 def mount(app: FastAPI) -> None:
@@ -58,18 +62,24 @@ class Watch:
             await self._app(scope, receive, send)
             return
         request = _Watched(scope, send)
-        with structlog.contextvars.bound_contextvars(request_id=request.id):
-            try:
-                if traces.is_on():
-                    with request.span() as span:
-                        await self._app(scope, receive, request.send)
-                        span.set_attribute("http.response.status_code", request.status)
-                else:
-                    await self._app(scope, receive, request.send)
-            except Exception:
-                log.exception("a request failed", error_id=request.id, **request.facts())
-                await request.fail()
+        before = logs.request_id.set(request.id)
+        try:
+            await self._answer(request, scope, receive)
             request.end()
+        finally:
+            logs.request_id.reset(before)
+
+    async def _answer(self, request: _Watched, scope: Scope, receive: Receive) -> None:
+        try:
+            if traces.is_on():
+                with request.span() as span:
+                    await self._app(scope, receive, request.send)
+                    span.set_attribute("http.response.status_code", request.status)
+            else:
+                await self._app(scope, receive, request.send)
+        except Exception:
+            log.exception("a request failed", error_id=request.id, **request.facts())
+            await request.fail()
 
 
 class _Watched:
@@ -78,12 +88,14 @@ class _Watched:
     def __init__(self, scope: Scope, send: Send) -> None:
         self._scope = scope
         self._send = send
-        self._connection = HTTPConnection(scope)
         self._began = time.perf_counter()
         self.status = 0
         """Of the answer; 0 until it begins."""
-        given = self._connection.headers.get(REQUEST_ID.decode(), "")
-        self.id = given if _SAFE_ID.fullmatch(given) else secrets.token_hex(8)
+        given = headers_of(scope).get(REQUEST_ID)
+        self.id = given.decode() if given is not None and _SAFE_ID.fullmatch(given) else secrets.token_hex(8)
+        path, method = scope["path"], scope.get("method", "WEBSOCKET")
+        self._route = path if path in _ROUTES else "page"
+        self._method = method if method in _METHODS else "other"
 
     async def send(self, message: Message) -> None:
         if message["type"] in ("http.response.start", "websocket.accept", "websocket.http.response.start"):
@@ -106,45 +118,34 @@ class _Watched:
 
     def end(self) -> None:
         seconds = time.perf_counter() - self._began
-        facts = self.facts()
-        if self._scope["type"] == "http":
-            metrics.http_requests.labels(self._method, facts["route"], str(self.status or 499)).inc()
-            metrics.http_seconds.labels(facts["route"]).observe(seconds)
-            is_unusual = self.status >= 400 or (seconds > SLOW_SECONDS and not self._is_stream)
+        if self._scope["type"] != "http":
+            log.debug("socket closed", duration_ms=round(seconds * 1000, 1), **self.facts())
+            return
+        _requests(self._method, self._route, str(self.status or 499)).inc()
+        _seconds(self._route).observe(seconds)
+        is_unusual = self.status >= 400 or (seconds > logs.SLOW_SECONDS and not self._is_stream)
+        if is_unusual or logs.debugs():
             write = log.info if is_unusual else log.debug
-            write("request", status=self.status or None, duration_ms=round(seconds * 1000, 1), **facts)
-        else:
-            log.debug("socket closed", duration_ms=round(seconds * 1000, 1), **facts)
+            write("request", status=self.status or None, duration_ms=round(seconds * 1000, 1), **self.facts())
 
     def facts(self) -> dict[str, Any]:
         """What tells requests apart, without anything that a user sent in it."""
-        path = self._scope["path"]
         client = self._scope.get("client")
-        return {
-            "method": self._method,
-            "route": path if path in _ROUTES else "page",
-            "client": client[0] if client else None,
-        }
+        return {"method": self._method, "route": self._route, "client": client[0] if client else None}
 
     def span(self) -> Any:
-        route = self.facts()["route"]
         return traces.span(
-            f"{self._method} {route}",
+            f"{self._method} {self._route}",
             SpanKind.SERVER,
-            self._connection.headers,
+            Headers(scope=self._scope),
             http__request__method=self._method,
-            http__route=route,
+            http__route=self._route,
             flowtrail__request_id=self.id,
         )
 
     @property
-    def _method(self) -> str:
-        method = self._scope.get("method", "WEBSOCKET")
-        return method if method in _METHODS or method == "WEBSOCKET" else "other"
-
-    @property
     def _is_stream(self) -> bool:
-        return "text/event-stream" in self._connection.headers.get("accept", "")
+        return b"text/event-stream" in headers_of(self._scope).get(b"accept", b"")
 
 
 async def _healthz(request: Request) -> Response:

@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 
 from flowtrail.counts import ALL_FLOWS, Ranks, overdue
 from flowtrail.database import Read
-from flowtrail.executions import BoundedRanks, ExecutionPage, Selection
+from flowtrail.executions import BoundedRanks, ExecutionPage, Selection, position_of
 from flowtrail.pagination import PageRequest, Position
 
 COUNT_BOUND = 10_000
@@ -144,7 +144,7 @@ async def _bars(
     places: _Places[K], request: PageRequest[Position], pages: Mapping[K, ExecutionPage]
 ) -> dict[K, PageCursors | None]:
     totals = await places.totals()
-    ranks = await places.ranks({key: page.rows[0].position for key, page in pages.items() if page.rows})
+    ranks = await places.ranks({key: position_of(page.rows[0]) for key, page in pages.items() if page.rows})
     goes_on_behind_all = request.after is not None and not request.backward
     bars: dict[K, _Bar] = {}
     for key, page in pages.items():

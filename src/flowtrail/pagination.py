@@ -14,6 +14,7 @@ from flowtrail.errors import BadUserInput
 DEFAULT_PAGE_SIZE = 20
 MAX_PAGE_SIZE = 100
 
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _LAYOUT = struct.Struct(">Bq16s")
@@ -36,15 +37,13 @@ class Position:
 
     @property
     def microseconds(self) -> int:
-        return (self.started_at - _EPOCH) // _MICROSECOND
+        return _microseconds(self.started_at)
 
     def encode(self) -> str:
         """Return the opaque cursor."""
         if self.page is None:
-            packed = _LAYOUT.pack(_VERSION, self.microseconds, self.id.bytes)
-        else:
-            packed = _LAYOUT_WITH_PAGE.pack(_VERSION, self.microseconds, self.id.bytes, self.page)
-        return encode_base64(packed)
+            return encode_cursor(self.started_at, self.id)
+        return encode_base64(_LAYOUT_WITH_PAGE.pack(_VERSION, self.microseconds, self.id.bytes, self.page))
 
     @classmethod
     def decode(cls, cursor: str) -> Self:
@@ -65,9 +64,19 @@ class Position:
             raise ValueError("time") from None
 
 
+def encode_cursor(started_at: datetime, id_: uuid.UUID) -> str:
+    """Return the cursor of a position, for rows of which there are many."""
+    return encode_base64(_LAYOUT.pack(_VERSION, _microseconds(started_at), id_.bytes))
+
+
+def _microseconds(time: datetime) -> int:
+    since = time - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+
 def encode_base64(packed: bytes) -> str:
     """Return unpadded URL-safe base64, the form of every cursor."""
-    return base64.urlsafe_b64encode(packed).rstrip(b"=").decode()
+    return binascii.b2a_base64(packed, newline=False).translate(_URL_SAFE, b"=").decode()
 
 
 def decode_base64(text: str) -> bytes:

@@ -21,6 +21,7 @@ MAX_DEPTH = 5
 MAX_LENGTH = 1000
 """Characters of the JSON text of such a value, at most."""
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
 _POINTER = re.compile(r"(/([^~/]|~[01])*)*")
 
 
@@ -30,7 +31,8 @@ class NotSearchable(ValueError):
 
 def digests_of(params: Any) -> tuple[uuid.UUID, ...]:
     """Return what an execution with these parameters can be found by: one digest for each value, containers included."""
-    return tuple(digest for path, value in islice(_values(params), MAX_VALUES) if (digest := _digest(path, value)))
+    known: dict[int, str] = {}
+    return tuple(digest for path, value in islice(_values(params), MAX_VALUES) if (digest := _digest(path, value, known)))
 
 
 def searched_digest(path: str, value: Any) -> uuid.UUID:
@@ -39,7 +41,7 @@ def searched_digest(path: str, value: Any) -> uuid.UUID:
         raise NotSearchable("path: not an RFC 6901 pointer, as /city or /items/0/name")
     if path.count("/") > MAX_DEPTH:
         raise NotSearchable(f"path: leads through more than {MAX_DEPTH} levels, deeper than is searched")
-    digest = _digest(path, value)
+    digest = _digest(path, value, {})
     if digest is None:
         raise NotSearchable(f"value: its JSON text has more than {MAX_LENGTH} characters, longer than is searched")
     return digest
@@ -66,33 +68,40 @@ def _token(name: str) -> str:
     return name.replace("~", "~0").replace("/", "~1")
 
 
-def _digest(path: str, value: Any) -> uuid.UUID | None:
-    """None for a value that is too long."""
-    text, length = [f"{len(path)} {path}"], 0
-    for piece in _canonical(value):
-        length += len(piece)
-        if length > MAX_LENGTH:
-            return None
-        text.append(piece)
-    return uuid.UUID(bytes=hashlib.blake2b("".join(text).encode("utf-8", "surrogatepass"), digest_size=16).digest())
+def _digest(path: str, value: Any, known: dict[int, str]) -> uuid.UUID | None:
+    """None for a value that is too long. Its outermost containers come first, and leave the texts of others in `known`."""
+    text = _canonical(value, MAX_LENGTH, known)
+    if text is None:
+        return None
+    named = f"{len(path)} {path}{text}"
+    return uuid.UUID(bytes=hashlib.blake2b(named.encode("utf-8", "surrogatepass"), digest_size=16).digest())
 
 
-def _canonical(value: Any) -> Iterator[str]:
-    """The JSON text that all values equal to `value` share, piece by piece."""
-    if isinstance(value, dict):
-        yield "{"
-        for number, name in enumerate(sorted(value)):
-            yield f"{',' if number else ''}{json.dumps(name, ensure_ascii=False)}:"
-            yield from _canonical(value[name])
-        yield "}"
-    elif isinstance(value, list):
-        yield "["
-        for number, item in enumerate(value):
-            if number:
-                yield ","
-            yield from _canonical(item)
-        yield "]"
+def _canonical(value: Any, room: int, known: dict[int, str]) -> str | None:
+    """The JSON text that all values equal to `value` share; None when it has more than `room` characters."""
+    if isinstance(value, (dict, list)):
+        text = known.get(id(value)) or _canonical_container(value, room, known)
     elif isinstance(value, float) and value.is_integer():
-        yield str(int(value))
+        text = str(int(value))
     else:
-        yield json.dumps(value, ensure_ascii=False)
+        text = _ENCODER.encode(value) if not isinstance(value, str) or len(value) <= room else None
+    return None if text is None or len(text) > room else text
+
+
+def _canonical_container(value: dict[str, Any] | list[Any], room: int, known: dict[int, str]) -> str | None:
+    if 2 * len(value) > room:
+        return None
+    if isinstance(value, dict):
+        brackets, entries = "{}", [(f"{_ENCODER.encode(name)}:", value[name]) for name in sorted(value)]
+    else:
+        brackets, entries = "[]", [("", item) for item in value]
+    pieces = []
+    room -= len(brackets)
+    for name, item in entries:
+        text = _canonical(item, room, known)
+        if text is None:
+            return None
+        pieces.append(name + text)
+        room -= len(pieces[-1]) + 1
+    known[id(value)] = whole = f"{brackets[0]}{','.join(pieces)}{brackets[1]}"
+    return whole

@@ -22,6 +22,7 @@ from flowtrail.errors import (
     Unauthenticated,
     Unavailable,
 )
+from flowtrail.headers import headers_of, with_header
 from flowtrail.throttling import client_of
 
 if TYPE_CHECKING:
@@ -61,10 +62,9 @@ class CookieAsAuthorization:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI connection."""
         if scope["type"] in ("http", "websocket"):
-            connection = HTTPConnection(scope)
-            token = connection.cookies.get(COOKIE)
-            if token and "authorization" not in connection.headers:
-                scope = {**scope, "headers": [*scope["headers"], (b"authorization", _authorization(token))]}
+            headers = headers_of(scope)
+            if b"cookie" in headers and b"authorization" not in headers and (token := HTTPConnection(scope).cookies.get(COOKIE)):
+                scope = with_header(scope, b"authorization", _authorization(token))
         await self._app(scope, receive, send)
 
 

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from flowtrail.counts import Range, Span, counted_in_spans, error_group_sql, normalised, percentile_ms, spans
 from flowtrail.counts.tables import DURATION_BIN, DURATIONS, ERRORS, EXECUTIONS
@@ -23,7 +24,8 @@ _MINUTE, _HOUR, _DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=
 _WIDTHS = (_MINUTE, 5 * _MINUTE, 15 * _MINUTE, _HOUR, 6 * _HOUR, _DAY, 7 * _DAY, 30 * _DAY, 365 * _DAY, 36500 * _DAY, 365000 * _DAY)
 _ORIGIN = datetime(1970, 1, 5, tzinfo=UTC)  # a Monday, so that buckets of a week begin on one
 
-_SPANS = "unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::timestamptz[]) AS span(flow_id, source, opens, closes)"
+_SPANS = """unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::smallint[])
+    AS span(flow_id, source, opens, closes, sign)"""
 _STATUSES = counted_in_spans(
     EXECUTIONS,
     """SELECT e.started_at, moved.status, moved.n
@@ -126,7 +128,7 @@ class _Axis:
     @property
     def spans(self) -> list[Span]:
         coarsest = "minute" if self.width < _HOUR else "hour" if self.width < _DAY else "day"
-        return spans(Range(self.start, self.end), coarsest)
+        return spans(Range(self.start, self.end), coarsest, inside=True)
 
     def buckets(self, counted: Mapping[datetime, Counter[str]]) -> list[Bucket]:
         """All buckets without a gap, the first and last cut to the range."""
@@ -156,9 +158,9 @@ async def histograms(read: Read, flow_ids: Sequence[uuid.UUID], within: Range) -
     axes = {row["id"]: _Axis.of(within, row["first"], row["last"], row["now"]) for row in ends}
     pieces = [(flow_id, span) for flow_id, axis in axes.items() for span in axis.spans]
     rows = await read.fetch(
-        f"""SELECT span.flow_id, date_bin(span.width, counted.bucket, $6) AS bucket, counted.status, sum(counted.n)::bigint AS n
-            FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::interval[])
-                 AS span(flow_id, source, opens, closes, width)
+        f"""SELECT span.flow_id, date_bin(span.width, counted.bucket, $7) AS bucket, counted.status, sum(counted.n)::bigint AS n
+            FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::smallint[], $6::interval[])
+                 AS span(flow_id, source, opens, closes, sign, width)
             CROSS JOIN LATERAL ({_STATUSES}) AS counted GROUP BY 1, 2, 3""",
         *_columns(pieces),
         [axes[flow_id].width for flow_id, _ in pieces],
@@ -191,16 +193,16 @@ async def top_errors(read: Read, flow_ids: Sequence[uuid.UUID], within: Range, f
                 SELECT * FROM (
                     (SELECT e.id, e.started_at, e.error_kind, e.failed_node_id, e.error_message FROM execution e
                      WHERE e.flow_id = ranked.flow_id AND e.error_group = ranked.error_group AND e.status = 'ERROR'
-                           AND e.started_at >= $5 AND e.started_at < $6
+                           AND e.started_at >= $6 AND e.started_at < $7
                      ORDER BY e.started_at DESC, e.id DESC LIMIT 1)
                     UNION ALL
                     (SELECT e.id, e.started_at, 'TIMED_OUT', failed.node_id, '{TIMED_OUT_MESSAGE}' FROM execution e {FAILED_NODE}
                      WHERE e.flow_id = ranked.flow_id AND {OVERDUE} AND {_OVERDUE_GROUP} = ranked.error_group
-                           AND e.started_at >= $5 AND e.started_at < $6
+                           AND e.started_at >= $6 AND e.started_at < $7
                      ORDER BY e.started_at DESC, e.id DESC LIMIT 1)
                 ) AS latest ORDER BY started_at DESC, id DESC LIMIT 1
             ) AS newest
-            WHERE ranked.place <= $7
+            WHERE ranked.place <= $8
             ORDER BY ranked.n DESC, newest.started_at DESC, newest.id DESC""",
         *_columns((flow_id, span) for flow_id in flow_ids for span in spans(within)),
         *within.bounds,
@@ -214,7 +216,7 @@ async def top_errors(read: Read, flow_ids: Sequence[uuid.UUID], within: Range, f
     return {flow_id: groups[:first] for flow_id, groups in found.items()}
 
 
-def _columns(pieces: Iterable[tuple[uuid.UUID, Span]]) -> tuple[list[uuid.UUID], list[str], list[datetime], list[datetime]]:
+def _columns(pieces: Iterable[tuple[uuid.UUID, Span]]) -> list[list[Any]]:
     """The arrays that make `span`."""
     flat = [(flow_id, *span) for flow_id, span in pieces]
-    return [row[0] for row in flat], [row[1] for row in flat], [row[2] for row in flat], [row[3] for row in flat]
+    return [[row[index] for row in flat] for index in range(5)]

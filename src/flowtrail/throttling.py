@@ -11,15 +11,14 @@ import math
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from flowtrail.errors import TooManyAttempts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable, Hashable, Mapping
     from typing import Any
-
-    from starlette.requests import HTTPConnection
 
 FREE_ATTEMPTS = 10
 """Different wrong tokens that an address may send in a row."""
@@ -40,9 +39,12 @@ class _Failures:
     wrong: list[bytes] = field(default_factory=list)
 
 
-def client_of(connection: HTTPConnection) -> str:
-    """Return the address a request comes from, as far as proxies that are trusted tell (doors.py)."""
-    return connection.client.host if connection.client else "unknown"
+def client_of(connection: Mapping[str, Any]) -> str:
+    """Return the address that an ASGI scope, or Starlette's view of it, comes from, as far as proxies that are trusted tell
+    (doors.py).
+    """
+    client = connection.get("client")
+    return client[0] if client else "unknown"
 
 
 class Attempts:
@@ -83,6 +85,7 @@ class Attempts:
         return max(failures.used - (self._clock() - failures.at) / SECONDS_FOR_ONE, 0.0)
 
 
+@lru_cache(256)
 def _network(address: str) -> str:
     """What counts as one: an IPv4 address, or the network of an IPv6 address, of which one machine may have 2^64."""
     try:

@@ -10,7 +10,7 @@ import io
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import asyncpg
 
@@ -40,26 +40,47 @@ _MADE_BY_TABLE = ("xid", "seq")
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
+class Query(NamedTuple):
+    """A statement that the service sends."""
+
+    text: str
+    arguments: Sequence[Any]
+
+
+class Copied(NamedTuple):
+    """Rows that the service copies."""
+
+    table: str
+    columns: Sequence[str]
+    records: Sequence[Sequence[Any]]
+
+
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A batch, with what the service makes of it: its statements with their arguments, and the rows as COPY reads them."""
+    """A batch, with what the service makes of it: what it sends, and the rows as COPY reads them."""
 
     batch: Batch
-    statements: Sequence[tuple[str, Sequence[Any]]]
+    sent: Sequence[Query | Copied]
     rows: dict[str, tuple[list[str], bytes]]
     """By table: columns, and binary COPY data."""
-    deltas: tuple[str, Sequence[Any]]
+    deltas: Query
     """The statement that appends to the counts; its few rows are folded away every second and can't be copied afterwards."""
 
 
 async def prepared(dsn: str, kind: str, flows: int, batches: int) -> list[Recorded]:
     """Return batches for all three ways. Each is recorded once to see what becomes of it, and deleted."""
-    sent: list[tuple[str, Sequence[Any]]] = []
+    sent: list[Query | Copied] = []
+
+    class Watched(asyncpg.Connection):
+        async def copy_records_to_table(self, table_name: str, *, records: Any, columns: Any = None, **options: Any) -> str:
+            sent.append(Copied(table_name, columns, records))
+            return await super().copy_records_to_table(table_name, records=records, columns=columns, **options)
 
     async def watch(connection: Any) -> None:
-        connection.add_query_logger(lambda logged: sent.append((logged.query, logged.args)))
+        connection.add_query_logger(lambda logged: sent.append(Query(logged.query, logged.args)))
 
-    watched = await asyncpg.create_pool(dsn, min_size=1, max_size=1, init=watch, server_settings={"timezone": "UTC"})
+    settings = {"timezone": "UTC"}
+    watched = await asyncpg.create_pool(dsn, min_size=1, max_size=1, connection_class=Watched, init=watch, server_settings=settings)
     connection = await asyncpg.connect(dsn, server_settings={"timezone": "UTC"})
     database = Database(dsn, watched, watched, patience=60)
     found = []
@@ -70,9 +91,9 @@ async def prepared(dsn: str, kind: str, flows: int, batches: int) -> list[Record
         receipts, _ = await recording.record(database, batch.events, batch.sent_at, None)
         if any(receipt.outcome != "ACCEPTED" for receipt in receipts):
             raise RuntimeError(receipts)
-        statements = [(query, arguments) for query, arguments in sent if not query.startswith(("BEGIN", "COMMIT", "SELECT pg_"))]
-        (deltas,) = [one for one in statements if "INTO execution_count_delta" in one[0]]
-        found.append(Recorded(batch, statements, await _rows(connection, batch), deltas))
+        own = [one for one in sent if isinstance(one, Copied) or not one.text.startswith(("BEGIN", "COMMIT", "SELECT pg_"))]
+        (deltas,) = [one for one in own if isinstance(one, Query) and "INTO execution_count_delta" in one.text]
+        found.append(Recorded(batch, own, await _rows(connection, batch), deltas))
         await _delete(connection, [found[-1]])
     await watched.close()
     await connection.close()
@@ -148,12 +169,14 @@ async def _apart(
 
 
 async def _replay(connection: Connection, one: Recorded) -> None:
-    for query, arguments in one.statements:
-        await connection.fetch(query, *arguments)
+    for step in one.sent:
+        if isinstance(step, Query):
+            await connection.fetch(step.text, *step.arguments)
+        else:
+            await connection.copy_records_to_table(step.table, records=step.records, columns=step.columns)
 
 
 async def _copy(connection: Connection, one: Recorded) -> None:
     for table, (columns, data) in one.rows.items():
         await connection.copy_to_table(table, source=io.BytesIO(data), columns=columns, format="binary")
-    query, arguments = one.deltas
-    await connection.execute(query, *arguments)
+    await connection.execute(one.deltas.text, *one.deltas.arguments)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
+from typing import NamedTuple
 
 import asyncpg
 
@@ -23,8 +24,7 @@ _SYSTEM = "(SELECT system_identifier FROM pg_control_system())"
 _DATABASE = "(SELECT oid::bigint FROM pg_database WHERE datname = current_database())"
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """One step of an execution's life. `kind` is an ExecutionChangeKind, `at` the database's clock."""
 
     execution_id: uuid.UUID
@@ -64,20 +64,8 @@ class EpochChanged(Exception):
 
 async def append(write: Write, changes: Sequence[Change]) -> None:
     """Add changes to the feed in their order; the rows of their executions are locked by this transaction."""
-    if not changes:
-        return
-    await write.execute(
-        """INSERT INTO execution_change (execution_id, flow_id, kind, position, at)
-           SELECT execution_id, flow_id, kind, position, at
-           FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::integer[], $5::timestamptz[])
-                WITH ORDINALITY AS new(execution_id, flow_id, kind, position, at, number)
-           ORDER BY number""",
-        [change.execution_id for change in changes],
-        [change.flow_id for change in changes],
-        [change.kind for change in changes],
-        [change.position for change in changes],
-        [change.at for change in changes],
-    )
+    if changes:
+        await write.copy_records_to_table("execution_change", records=changes, columns=Change._fields)
 
 
 _STATE = f"""

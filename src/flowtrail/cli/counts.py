@@ -29,6 +29,7 @@ _WHAT = {
 def recount(
     *,
     flow: Annotated[tuple[str, str] | None, Parameter(show_default=False, negative=())] = None,
+    parameters: Annotated[bool, Parameter(negative=())] = False,
     dry_run: Annotated[bool, Parameter(negative=())] = False,
     data_dir: DataDir = None,
 ) -> int:
@@ -43,7 +44,9 @@ def recount(
     ----------
     flow
         Only the counts of this flow, by server and tool name, deleted flows of that name included. The totals across all flows
-        are compared only without it.
+        are then compared with those of the flows, not with every execution.
+    parameters
+        Also compare what executions are found by with their parameters. Reads the parameters of every execution.
     dry_run
         Mend nothing; exit with 1 if something is off.
     data_dir
@@ -53,32 +56,66 @@ def recount(
     from flowtrail.settings import Settings
 
     settings = Settings.load(data_dir=data_dir, statement_timeout=_PATIENCE)
-    return asyncio.run(_recount(settings, flow, dry_run=dry_run))
+    return asyncio.run(_recount(settings, flow, parameters=parameters, dry_run=dry_run))
 
 
-async def _recount(settings: Settings, flow: tuple[str, str] | None, *, dry_run: bool) -> int:
-    from flowtrail import counts, flows, storage
+async def _recount(settings: Settings, flow: tuple[str, str] | None, *, parameters: bool, dry_run: bool) -> int:
+    from flowtrail import flows, storage
 
-    findings: list[Finding] = []
     async with storage.opened(settings) as database:
-        chosen: list[UUID | None] = [None]
+        chosen: list[UUID] | None = None
         if flow is not None:
             async with database.read() as read:
-                chosen = [*await flows.flow_ids(read, *flow)]
-        for flow_id in chosen:
-            if dry_run:
-                async with database.snapshot() as read:
-                    findings += await counts.compare(read, flow_id)
-            else:
-                async with database.write() as write:
-                    findings += await counts.mend(write, flow_id)
-        for line in await _lines(database, findings):
-            print(line)
+                chosen = await flows.flow_ids(read, *flow)
+        are_right = await _recount_counts(database, chosen, dry_run=dry_run)
+        if parameters:
+            are_right &= await _recount_parameters(database, chosen, dry_run=dry_run)
+    return 1 if dry_run and not are_right else 0
+
+
+async def _recount_counts(database: Database, flow_ids: list[UUID] | None, *, dry_run: bool) -> bool:
+    """Print what is off; tell whether nothing was."""
+    from flowtrail import counts
+
+    if dry_run:
+        async with database.snapshot() as read:
+            findings = await counts.compare(read, flow_ids)
+    else:
+        async with database.write() as write:
+            findings = await counts.mend(write, flow_ids)
+    for line in await _lines(database, findings):
+        print(line)
     if not findings:
         print("All counts are right.")
-        return 0
+        return True
     print(f"{sum(finding.wrong for finding in findings)} counts {'are wrong.' if dry_run else 'were wrong and have been mended.'}")
-    return 1 if dry_run else 0
+    return False
+
+
+async def _recount_parameters(database: Database, flow_ids: list[UUID] | None, *, dry_run: bool) -> bool:
+    """The same for what executions are found by."""
+    from flowtrail.executions import compare_parameters, mend_parameters
+
+    wrong = 0
+    scopes: list[UUID | None] = [None] if flow_ids is None else [*flow_ids]
+    for flow_id in scopes:
+        after = None
+        while True:
+            if dry_run:
+                async with database.read() as read:
+                    batch = await compare_parameters(read, flow_id, after)
+            else:
+                async with database.write() as write:
+                    batch = await mend_parameters(write, flow_id, after)
+            wrong, after = wrong + batch.wrong, batch.last
+            if after is None:
+                break
+    if not wrong:
+        print("All parameters are right.")
+        return True
+    are_wrong = "are found by wrong parameters." if dry_run else "were found by wrong parameters, which has been mended."
+    print(f"{wrong} executions {are_wrong}")
+    return False
 
 
 async def _lines(database: Database, findings: list[Finding]) -> list[str]:

@@ -35,12 +35,15 @@ class Span(NamedTuple):
     source: str
     opens: datetime
     closes: datetime
+    sign: int = 1
+    """-1 for what is to be taken off again: fifty minutes are an hour less ten minutes."""
 
 
-def spans(within: Range, coarsest: str = "total") -> list[Span]:
+def spans(within: Range, coarsest: str = "total", *, inside: bool = False) -> list[Span]:
     """Return spans that together count what started in a range: at most two of each grain up to `coarsest`, and two of rows.
 
-    The rows are those of the minutes that the range begins and ends in the middle of.
+    The rows are those of the minutes that the range begins and ends in the middle of. No span reaches beyond the range if all must
+    be `inside`.
     """
     start, end = within.bounds
     if start >= end:
@@ -51,20 +54,23 @@ def spans(within: Range, coarsest: str = "total") -> list[Span]:
     first, last = _ceiling(start, _WIDTHS["minute"]), _floor(end, _WIDTHS["minute"])
     if first >= last:
         return [*cut, Span("row", start, end)]
-    cut += [Span("delta", first, last), Span("row", start, first), Span("row", last, end), *_buckets(first, last, coarsest)]
+    cut += [Span("delta", first, last), Span("row", start, first), Span("row", last, end), *_buckets(first, last, coarsest, inside)]
     return [span for span in cut if span.opens < span.closes]
 
 
-def _buckets(first: datetime, last: datetime, coarsest: str) -> Iterator[Span]:
-    """Whole minutes as the fewest buckets."""
+def _buckets(first: datetime, last: datetime, coarsest: str, inside: bool) -> Iterator[Span]:
+    """Whole minutes as few buckets: the coarser ones up to the nearest ends, and what those miss or have too much."""
     for grain, coarser in pairwise(_WIDTHS):
         width = _WIDTHS[coarser]
-        if grain == coarsest or _ceiling(first, width) >= _floor(last, width):
+        start, end = _nearest(first, width), _nearest(last, width)
+        if inside:
+            start, end = _ceiling(first, width), _floor(last, width)
+        if grain == coarsest or start >= end or abs(first - start) + abs(last - end) >= last - first:
             yield Span(grain, first, last)
             return
-        yield Span(grain, first, _ceiling(first, width))
-        yield Span(grain, _floor(last, width), last)
-        first, last = _ceiling(first, width), _floor(last, width)
+        yield Span(grain, first, start) if first <= start else Span(grain, start, first, -1)
+        yield Span(grain, end, last) if end <= last else Span(grain, last, end, -1)
+        first, last = start, end
     yield Span("day", first, last)
 
 
@@ -76,15 +82,19 @@ def _ceiling(time: datetime, width: timedelta) -> datetime:
     return time + (_EPOCH - time) % width
 
 
+def _nearest(time: datetime, width: timedelta) -> datetime:
+    return _floor(time + width / 2, width)
+
+
 def counted_in_spans(table: CountTable, overdue: str) -> str:
-    """SQL rows (bucket, the table's first key, n) of a `span` with flow_id, source, opens and closes.
+    """SQL rows (bucket, the table's first key, n) of a `span` with flow_id, source, opens, closes and sign.
 
     `overdue` selects the same of overdue executions `e`, up to its WHERE: they are pending for the tables (spec 1.7).
     """
     between = "{0} >= span.opens AND {0} < span.closes"
     key, key_of_execution = table.keys[0], table.keys_of_execution[0]
     return f"""
-        SELECT bucket, {key}, n FROM {table.name}
+        SELECT bucket, {key}, n * span.sign AS n FROM {table.name}
         WHERE flow_id = span.flow_id AND grain = span.source AND {between.format("bucket")}
         UNION ALL
         SELECT made.bucket, made.{key}, made.n FROM execution_count_delta AS made

@@ -50,6 +50,11 @@ class CountTable:
     def key_columns(self) -> str:
         return ", ".join(self.keys)
 
+    @property
+    def counts_all_flows(self) -> bool:
+        """Whether it has counts of ALL_FLOWS, too."""
+        return str(ALL_FLOWS) in self.scopes
+
 
 _OF_FLOWS = f"made.flow_id <> '{NO_FLOW}'"
 

@@ -1,52 +1,66 @@
 """Reading executions: what a connection holds, its pages, and the details of one (spec 2).
 
 filter.py     which executions a connection holds
-selection.py  the same as SQL
+selection.py  the same as SQL: what an index finds, and what is sifted from that
+walk.py       the first of these
+conditions.py the second
+rows.py       what is read of each
 pages.py      pages of them, what is pending, and bounded counts
 ranks.py      ranks and positions, for numbered pages
-details.py    payloads and nodes
+details.py    nodes
+parameters.py what executions are found by, compared with their parameters
 """
 
-from flowtrail.executions.details import (
-    NodeExecution,
-    NodeKey,
-    StoredPayload,
-    nodes_by_execution,
-    nodes_by_key,
-    payloads_by_execution,
-    payloads_by_node,
-    stacks_by_execution,
-)
+from flowtrail.executions.details import nodes_by_execution, nodes_by_key
 from flowtrail.executions.filter import ExecutionFilter
 from flowtrail.executions.pages import (
-    Execution,
     ExecutionPage,
     any_pending,
     bounded_counts,
     executions_by_id,
+    is_sifted,
     pages,
     pending_by_flow,
 )
+from flowtrail.executions.parameters import compare_parameters, mend_parameters
 from flowtrail.executions.ranks import BoundedRanks
+from flowtrail.executions.rows import (
+    COMPLETE,
+    LISTED,
+    Columns,
+    Execution,
+    NodeColumns,
+    NodeExecution,
+    NodeKey,
+    StoredPayload,
+    position_of,
+    stored_payload,
+)
 from flowtrail.executions.selection import Selection
 
 __all__ = [
+    "COMPLETE",
+    "LISTED",
     "BoundedRanks",
+    "Columns",
     "Execution",
     "ExecutionFilter",
     "ExecutionPage",
+    "NodeColumns",
     "NodeExecution",
     "NodeKey",
     "Selection",
     "StoredPayload",
     "any_pending",
     "bounded_counts",
+    "compare_parameters",
     "executions_by_id",
+    "is_sifted",
+    "mend_parameters",
     "nodes_by_execution",
     "nodes_by_key",
     "pages",
-    "payloads_by_execution",
-    "payloads_by_node",
     "pending_by_flow",
-    "stacks_by_execution",
+    "position_of",
+    "stored_payload",
 ]

@@ -7,83 +7,23 @@ use none.
 
 import asyncio
 import uuid
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
-from operator import itemgetter
-from typing import Any
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, cast
 
 import asyncpg
 
 from flowtrail import changes
 from flowtrail.database import Read
-from flowtrail.executions.filter import FAILED_NODE, OVERDUE
+from flowtrail.executions.rows import COMPLETE, Columns, Execution, position_of
 from flowtrail.executions.selection import Selection
 from flowtrail.pagination import Page, PageRequest, Position
 from flowtrail.sql import Arguments
-from flowtrail.timeouts import TIMED_OUT_MESSAGE
 
-_COLUMNS = f"""
-    e.id, e.flow_id, e.server, e.flow_name, e.flow_tool_name, e.started_at, e.initial_params_preview, e.is_preview,
-    e.client_name, e.client_version, e.caller_subject, e.caller_client_id, e.caller_session_id, e.caller_request_id,
-    e.trace_id, e.parent_execution_id, e.late_status, e.late_ended_at, e.late_error_kind, e.late_error_message,
-    e.late_failed_node_id, e.late_failed_node_name, e.created_at, e.updated_at,
-    CASE WHEN {OVERDUE} THEN 'ERROR' ELSE e.status END AS status,
-    CASE WHEN {OVERDUE} THEN e.timeout_at ELSE e.ended_at END AS ended_at,
-    CASE WHEN {OVERDUE} THEN 'TIMED_OUT' ELSE e.error_kind END AS error_kind,
-    CASE WHEN {OVERDUE} THEN '{TIMED_OUT_MESSAGE}' ELSE e.error_message END AS error_message,
-    CASE WHEN {OVERDUE} THEN failed.node_id ELSE e.failed_node_id END AS failed_node_id,
-    CASE WHEN {OVERDUE} THEN failed.node_name ELSE e.failed_node_name END AS failed_node_name,
-    CASE WHEN e.status = 'PENDING' THEN (SELECT count(*)::integer FROM node_execution n WHERE n.execution_id = e.id)
-         ELSE e.node_count END AS node_count"""
-
-
-@dataclass(frozen=True, slots=True)
-class Execution:
-    """An execution as a reader sees it now, without its payloads."""
-
-    id: uuid.UUID
-    flow_id: uuid.UUID | None
-    server: str
-    flow_name: str
-    flow_tool_name: str
-    started_at: datetime
-    initial_params_preview: str
-    is_preview: bool
-    client_name: str | None
-    client_version: str | None
-    caller_subject: str | None
-    caller_client_id: str | None
-    caller_session_id: str | None
-    caller_request_id: str | None
-    trace_id: str | None
-    parent_execution_id: uuid.UUID | None
-    late_status: str | None
-    late_ended_at: datetime | None
-    late_error_kind: str | None
-    late_error_message: str | None
-    late_failed_node_id: str | None
-    late_failed_node_name: str | None
-    created_at: datetime
-    updated_at: datetime
-    status: str
-    ended_at: datetime | None
-    error_kind: str | None
-    error_message: str | None
-    failed_node_id: str | None
-    failed_node_name: str | None
-    node_count: int
-
-    @property
-    def position(self) -> Position:
-        return Position(self.started_at, self.id)
-
-    @classmethod
-    def of(cls, row: asyncpg.Record) -> "Execution":
-        return cls(*_values_of(row))
-
-
-_values_of: Callable[[asyncpg.Record], tuple[Any, ...]] = itemgetter(*Execution.__slots__)
+_KEPT_STATEMENTS = 500
+"""Texts of statements; most clients' filters have few shapes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +37,13 @@ class ExecutionPage(Page[Execution]):
     @property
     def start(self) -> Position | None:
         """Where paging backward goes on."""
-        first = self.rows[0].position if self.rows else None
+        first = position_of(self.rows[0]) if self.rows else None
         return self.stopped_at if self.stopped_at is not None and self.is_backward else first
 
     @property
     def end(self) -> Position | None:
         """Where paging forward goes on."""
-        last = self.rows[-1].position if self.rows else None
+        last = position_of(self.rows[-1]) if self.rows else None
         return self.stopped_at if self.stopped_at is not None and not self.is_backward else last
 
 
@@ -112,23 +52,17 @@ async def pages(
     scopes: Sequence[uuid.UUID | None],
     selection: Selection,
     request: PageRequest[Position],
+    columns: Columns = COMPLETE,
 ) -> list[ExecutionPage]:
     """Return one page for each scope, in their order, in one statement (of a search in two, which need one snapshot).
 
     A scope is what `selection` says, [None] for all executions.
     """
-    direction, arguments = ("ASC" if request.backward else "DESC"), selection.arguments(scopes)
-    bounds, other_side = _bounds(request, arguments)
-    limit = arguments.add(request.size + 1)
-    rows = await read.fetch(
-        f"""SELECT scope.number AS scope_number, {changes.POSITION_COLUMNS}, other.found AS has_other, {_COLUMNS}
-            FROM unnest($1::uuid[]) WITH ORDINALITY AS scope(id, number)
-            LEFT JOIN LATERAL ({selection.rows(bounds, direction, limit)}) AS e ON true
-            {FAILED_NODE}
-            CROSS JOIN LATERAL (SELECT {_exists(selection, other_side)} AS found) AS other
-            ORDER BY scope.number, e.started_at {direction}, e.id {direction}""",
-        *arguments,
-    )
+    sql, values = _statement(selection, columns, request.backward, request.after is not None, request.before is not None)
+    places = [value for position in (request.after, request.before) if position for value in (position.started_at, position.id)]
+    rows = await read.fetch(sql, list(scopes), *values, *places, request.size + 1)
+    if len(scopes) == 1:
+        return await _with_stops(read, scopes, selection, request, [_page(rows, request)])
     found: list[list[asyncpg.Record]] = [[] for _ in scopes]
     for row in rows:
         found[row["scope_number"] - 1].append(row)
@@ -137,6 +71,32 @@ async def pages(
         found_pages.append(_page(rows_of_scope, request))
         await asyncio.sleep(0)  # a hundred pages in a row would hold up everybody else
     return await _with_stops(read, scopes, selection, request, found_pages)
+
+
+@lru_cache(maxsize=_KEPT_STATEMENTS)
+def is_sifted(selection: Selection) -> bool:
+    """Tell whether a page of a selection takes two statements, which need one snapshot."""
+    return selection.is_sifted
+
+
+@lru_cache(maxsize=_KEPT_STATEMENTS)
+def _statement(
+    selection: Selection, columns: Columns, is_backward: bool, has_after: bool, has_before: bool
+) -> tuple[str, tuple[Any, ...]]:
+    """Return the statement for pages, and the values of the selection; its other arguments are as `pages` sends them."""
+    direction, arguments = ("ASC" if is_backward else "DESC"), selection.arguments([])
+    _, *values = arguments
+    anywhere = Position(datetime.min.replace(tzinfo=UTC), uuid.UUID(int=0))
+    request = PageRequest(0, is_backward, anywhere if has_after else None, anywhere if has_before else None)
+    bounds, other_side = _bounds(request, arguments)
+    limit = arguments.add(0)
+    sql = f"""SELECT scope.number AS scope_number, {changes.POSITION_COLUMNS}, other.found AS has_other, {columns.sql}
+            FROM unnest($1::uuid[]) WITH ORDINALITY AS scope(id, number)
+            LEFT JOIN LATERAL ({selection.rows(bounds, direction, limit)}) AS e ON true
+            {columns.joins}
+            CROSS JOIN LATERAL (SELECT {_exists(selection, other_side)} AS found) AS other
+            ORDER BY scope.number, e.started_at {direction}, e.id {direction}"""
+    return sql, tuple(values)
 
 
 def _bounds(request: PageRequest[Position], arguments: Arguments) -> tuple[list[str], list[str]]:
@@ -164,7 +124,7 @@ def _exists(selection: Selection, conditions: list[str]) -> str:
 
 def _page(rows: list[asyncpg.Record], request: PageRequest[Position]) -> ExecutionPage:
     read_at, has_other = changes.Position.of(rows[0]), rows[0]["has_other"]
-    found = [Execution.of(row) for row in rows if row["id"] is not None]
+    found = cast("list[Execution]", rows if rows[0]["id"] is not None else [])
     has_more = len(found) > request.size
     found = found[: request.size]
     if request.backward:
@@ -183,8 +143,10 @@ async def _with_stops(
 
     The same snapshot as the pages', or a row that comes between could be seen twice.
     """
+    if not is_sifted(selection):
+        return found
     ended = [number for number, page in enumerate(found) if not (page.has_previous if request.backward else page.has_next)]
-    if not selection.is_sifted or not ended:
+    if not ended:
         return found
     searched, bound, direction = selection.candidates, selection.scan_bound, ("ASC" if request.backward else "DESC")
     arguments = searched.arguments([scopes[number] for number in ended])
@@ -204,10 +166,10 @@ async def _with_stops(
     return found
 
 
-async def executions_by_id(read: Read, ids: Collection[uuid.UUID]) -> dict[uuid.UUID, Execution]:
+async def executions_by_id(read: Read, ids: Collection[uuid.UUID], columns: Columns = COMPLETE) -> dict[uuid.UUID, Execution]:
     """Return those of the executions that exist."""
-    rows = await read.fetch(f"SELECT {_COLUMNS} FROM execution e {FAILED_NODE} WHERE e.id = ANY($1)", list(ids))
-    return {row["id"]: Execution.of(row) for row in rows}
+    rows = await read.fetch(f"SELECT {columns.sql} FROM execution e {columns.joins} WHERE e.id = ANY($1)", list(ids))
+    return {row["id"]: cast("Execution", row) for row in rows}
 
 
 async def pending_by_flow(read: Read, flow_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, bool]:

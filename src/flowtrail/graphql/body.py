@@ -3,28 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from starlette.responses import Response
+from starlette.requests import ClientDisconnect
 
 from flowtrail import json_text
 from flowtrail.errors import BadUserInput, FlowtrailError, LimitExceeded, TimedOut
+from flowtrail.graphql import eager
+from flowtrail.headers import headers_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from starlette.requests import Request
-    from starlette.types import Receive, Scope, Send
 
     from flowtrail.auth import Viewer
 
-MAX_BYTES = 1024 * 1024
-"""Of a body from whoever may not record."""
-MAX_CONTAINERS = 50_000
-"""Arrays and objects in such a body: each takes far longer to decode than the bytes it has."""
-MAX_RECORDER_BYTES = 8 * 1024 * 1024
-_UNWANTED_SECONDS = 2.0
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much may be in a body."""
+
+    bytes: int
+    containers: int
+    """Arrays and objects: each takes far longer to decode than the bytes it has."""
+
+
+READERS = Limits(1 * MIB, 50_000)
+RECORDERS = Limits(8 * MIB, 500_000)
+"""More than any one event has, unless it is made of brackets: a recorder divides a batch that is refused."""
 
 
 class HttpRefusal(Exception):
@@ -37,31 +48,12 @@ class HttpRefusal(Exception):
         self.headers = dict(headers or {})
 
 
-def max_bytes(viewer: Viewer) -> int:
-    """Return how large a body of this viewer may be."""
-    return MAX_RECORDER_BYTES if viewer.can_record else MAX_BYTES
+def limits_of(viewer: Viewer) -> Limits:
+    """Return how much may be in a body of this viewer."""
+    return RECORDERS if viewer.can_record else READERS
 
 
-async def decoded(request: Request, limit: int, seconds: float) -> Any:
-    """Return the JSON value of the body.
-
-    Raises HttpRefusal for another media type, a compressed body, one of more than `limit` bytes, before it is read if it says so,
-    a reader's that is made of brackets, or one that takes longer than `seconds` to arrive; BadUserInput for what is no JSON;
-    ClientDisconnect.
-    """
-    if not is_json(request.headers.get("content-type", "")):
-        raise HttpRefusal(415, BadUserInput("Content-Type: must be application/json"))
-    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
-        raise HttpRefusal(415, BadUserInput("Content-Encoding: a body must not be compressed"), {"Accept-Encoding": "identity"})
-    body = await _read(request, limit, seconds)
-    if limit == MAX_BYTES and body.count(b"[") + body.count(b"{") > MAX_CONTAINERS:
-        raise HttpRefusal(413, LimitExceeded(f"the request body has more than {MAX_CONTAINERS} arrays and objects"))
-    try:
-        return json_text.load(body)
-    except json_text.JsonTextError as error:
-        raise BadUserInput(f"the request body is {error}") from None
-
-
+@lru_cache(64)
 def is_json(content_type: str) -> bool:
     """Tell whether a Content-Type is that of JSON in UTF-8."""
     name, _, parameters = content_type.partition(";")
@@ -69,45 +61,60 @@ def is_json(content_type: str) -> bool:
     return name.strip().lower() == "application/json" and charset in ("", "charset=utf-8")
 
 
-async def _read(request: Request, limit: int, seconds: float) -> bytes:
-    too_large = HttpRefusal(413, LimitExceeded(f"the request body is larger than {limit} bytes"))
-    announced = request.headers.get("content-length", "0")
-    if len(announced) > len(str(limit)) or not announced.isdecimal() or int(announced) > limit:
-        raise too_large
-    body = bytearray()
-    try:
-        async with asyncio.timeout(seconds):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > limit:
-                    raise too_large
-    except TimeoutError:
-        slow = TimedOut(f"the request body took longer than {seconds:g} s to arrive")
-        raise HttpRefusal(408, slow, {"Connection": "close"}) from None
-    request.state.is_read = True
-    return bytes(body)
+class Body:
+    """The body of one request."""
+
+    def __init__(self, request: Request) -> None:
+        self.is_read = False
+        """Whether all of it has come: a client that is answered before may still be sending."""
+        self._headers = headers_of(request.scope)
+        self._receive = request.receive
+        self._bytes = b""
+
+    async def decoded(self, limits: Limits, seconds: float) -> Any:
+        """Return the JSON value of the body.
+
+        Raises HttpRefusal for another media type, a compressed body, one that is over the limits, before it is read if it says so,
+        or one that takes longer than `seconds` to arrive; BadUserInput for what is no JSON; ClientDisconnect.
+        """
+        if not is_json(self._headers.get(b"content-type", b"").decode("latin-1")):
+            raise HttpRefusal(415, BadUserInput("Content-Type: must be application/json"))
+        if self._headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
+            raise HttpRefusal(415, BadUserInput("Content-Encoding: a body must not be compressed"), {"Accept-Encoding": "identity"})
+        await self._read(limits.bytes, seconds)
+        if self._bytes.count(b"[") + self._bytes.count(b"{") > limits.containers:
+            raise HttpRefusal(413, LimitExceeded(f"the request body has more than {limits.containers} arrays and objects"))
+        try:
+            return json_text.load(self._bytes)
+        except json_text.JsonTextError as error:
+            raise BadUserInput(f"the request body is {error}") from None
+
+    async def _read(self, limit: int, seconds: float) -> None:
+        announced = self._headers.get(b"content-length", b"0")
+        if len(announced) > len(str(limit)) or not announced.isdigit() or int(announced) > limit:
+            raise _too_large(limit)
+        rest = eager.start(self._take(limit))
+        if rest is None:
+            return  # it came together with the headers, as most do
+        try:
+            async with asyncio.timeout(seconds):
+                await rest
+        except TimeoutError:
+            slow = TimedOut(f"the request body took longer than {seconds:g} s to arrive")
+            raise HttpRefusal(408, slow, {"Connection": "close"}) from None
+
+    async def _take(self, limit: int) -> None:
+        taken = bytearray()
+        while not self.is_read:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            self.is_read = not message.get("more_body", False)
+            taken += message.get("body", b"")
+            if len(taken) > limit:
+                raise _too_large(limit)
+        self._bytes = bytes(taken)
 
 
-class UnreadBodyResponse(Response):
-    """A refusal that comes before the body was read.
-
-    A connection that is closed while its client still sends would lose the response as well, so what comes is taken for a moment.
-    """
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the response, whole, and end it when the client has sent enough."""
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        await send({"type": "http.response.body", "body": self.body, "more_body": True})
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_UNWANTED_SECONDS):
-                await _take_unwanted(receive)
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-async def _take_unwanted(receive: Receive) -> None:
-    taken = 0
-    while taken <= MAX_RECORDER_BYTES:
-        message = await receive()
-        if message["type"] == "http.disconnect" or not message.get("more_body", False):
-            return
-        taken += len(message.get("body", b""))
+def _too_large(limit: int) -> HttpRefusal:
+    return HttpRefusal(413, LimitExceeded(f"the request body is larger than {limit} bytes"))

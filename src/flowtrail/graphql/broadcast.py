@@ -7,15 +7,17 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import OrderedDict
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from graphql import FieldNode, VariableNode, Visitor, visit
+from graphql import ExecutionResult, FieldNode, VariableNode, Visitor, visit
 
 from flowtrail import changes
 from flowtrail.errors import TimedOut, Unavailable
-from flowtrail.graphql.change_stream import MAX_CHANGES_WAITING, ChangeStream, LoadedBatch, resync_event
-from flowtrail.graphql.execution import completed
+from flowtrail.graphql.change_stream import MAX_CHANGES_WAITING, ChangeStream, LoadedBatch, completed, resync_event
+from flowtrail.graphql.changes import ExecutionChange
+from flowtrail.graphql.execution import completed as in_time
 from flowtrail.graphql.mailbox import Mailbox, TooFarBehind
 from flowtrail.graphql.response import encode, response_of
 from flowtrail.observability import metrics
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
     from flowtrail.changes import Batch, Tail
     from flowtrail.database import Database
-    from flowtrail.graphql.change_stream import Chosen
+    from flowtrail.graphql.compiled.plans import Prepared
     from flowtrail.graphql.context import Context
 
 log = structlog.get_logger()
@@ -47,18 +49,33 @@ _SENT_IN_A_ROW = 100
 class Renderer:
     """Executes one subscription document for one event after the other."""
 
-    def __init__(self, executor: Executor[Any], context: Context, chosen: Chosen, query: str) -> None:
-        self.chosen = chosen
+    def __init__(
+        self, executor: Executor[Any], context: Context, stream: ChangeStream, query: str, prepared: Prepared | None
+    ) -> None:
+        """`prepared` is what was compiled of the document, if it could be."""
+        self.chosen = stream.chosen
+        self._ahead = stream.ahead
         self._executor = executor
         self._context = context
+        self._prepared = prepared
         self.key = (query, _operation_name(executor), _shared_variables(executor), context.viewer.servers)
         """What subscribers have in common who get the same messages; where they began does not matter."""
 
     async def render(self, event: Any) -> str:
         """Return the response to one event as JSON."""
+        return encode(response_of(await in_time(self._result(event), self._context.timeout))).decode()
+
+    async def _result(self, event: Any) -> ExecutionResult:
+        context = self._context.fresh()
+        if isinstance(event, ExecutionChange):
+            event = await completed(event, context, self._ahead)
+        if self._prepared is not None:
+            with suppress(Exception):  # graphql-core meets the same, and reports it
+                return ExecutionResult(await self._prepared.function(event, self._prepared.run(context)), None)
         executor = self._executor.build_per_event_executor(event)
-        executor.context_value = self._context.fresh()
-        return encode(response_of(await completed(executor, self._context.timeout, serially=False))).decode()
+        executor.context_value = context
+        result: Any = executor.execute_operation(False)
+        return await result if executor.is_awaitable(result) else result  # type: ignore[no-any-return]
 
 
 def _operation_name(executor: Executor[Any]) -> str | None:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from flowtrail import changes, executions
 from flowtrail.changes import Batch, Joined, Position, Tail
 from flowtrail.database import Database
+from flowtrail.graphql.ahead import Ahead
 from flowtrail.graphql.changes import ExecutionChange, ExecutionChangeEvent, ExecutionChangeKind, ResyncReason, ResyncRequired
-from flowtrail.graphql.executions import Execution
+from flowtrail.graphql.context import Context
+from flowtrail.graphql.executions import Execution, columns_of, executions_of
 from flowtrail.graphql.mailbox import Mailbox
-from flowtrail.graphql.nodes import NodeExecution
+from flowtrail.graphql.nodes import NodeExecution, node_columns
 
 MAX_CHANGES_WAITING = 10 * changes.BATCH
 """Changes that may wait, in batches, to be loaded and made messages."""
@@ -31,7 +33,7 @@ class Chosen:
 
     def may_see(self, row: executions.Execution | None) -> bool:
         """Whether the viewer may see the execution; of one that was purged nobody knows the server any more."""
-        return self.servers is None or (row is not None and row.server in self.servers)
+        return self.servers is None or (row is not None and row["server"] in self.servers)
 
 
 class LoadedBatch:
@@ -76,18 +78,45 @@ class LoadedBatch:
             kind=ExecutionChangeKind(change.kind),
             at=change.at,
             execution_id=change.execution_id,
-            execution=Execution.of(row) if row else None,
-            node_execution=NodeExecution.of(node) if node else None,
+            execution=Execution(row=row) if row else None,
+            node_execution=NodeExecution(row=node) if node else None,
         )
+
+
+async def completed(event: ExecutionChange, context: Context, ahead: Ahead) -> ExecutionChange:
+    """Load what is selected of an event beyond what all subscribers share, and return it."""
+    of_execution, of_node = ahead.below("execution"), ahead.below("nodeExecution")
+    if event.execution is not None:
+        event.execution = await _reloaded(event.execution, context, of_execution)
+    columns = of_node.derived(node_columns)
+    if event.node_execution is not None and columns.texts:
+        row = event.node_execution.row
+        node = await context.loaders.node_by_key(columns).load((row["execution_id"], row["position"]))
+        event.node_execution = NodeExecution(row=node) if node else None
+    return event
+
+
+async def _reloaded(execution: Execution, context: Context, ahead: Ahead) -> Execution | None:
+    """The execution with all that is selected below it; None when it was purged since."""
+    columns, row = ahead.derived(columns_of), execution.row
+    if columns.texts:
+        found = await context.loaders.execution_by_id(columns).load(row["id"])
+        if found is None:
+            return None
+        row = found
+    return (await executions_of(context, [row], ahead))[0]
 
 
 class ChangeStream:
     """The source of a subscription. The transports read it in parts, to share the work; iterated, it yields every event itself."""
 
-    def __init__(self, database: Database, tail: Tail, chosen: Chosen, after: Position | None) -> None:
+    def __init__(self, context: Context, chosen: Chosen, after: Position | None, ahead: Ahead) -> None:
         self.chosen = chosen
-        self._database = database
-        self._tail = tail
+        self.ahead = ahead
+        """What is selected of each event."""
+        self._context = context
+        self._database = context.database
+        self._tail = context.tail
         self._after = after
 
     async def missed(self, join: Callable[[], Awaitable[Joined]]) -> AsyncIterator[LoadedBatch]:
@@ -109,11 +138,11 @@ class ChangeStream:
         try:
             async for loaded in self.missed(lambda: follower.join(self._tail)):
                 for event in loaded.events(self.chosen):
-                    yield event
+                    yield await completed(event, self._context.fresh(), self.ahead)
             while True:
                 loaded = await LoadedBatch.load(self._database, await follower.mailbox.take(), self.chosen)
                 for event in loaded.events(self.chosen):
-                    yield event
+                    yield await completed(event, self._context.fresh(), self.ahead)
         except changes.ResyncRequired as resync:
             yield resync_event(resync)
         finally:

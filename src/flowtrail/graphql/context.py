@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from functools import cached_property
+from typing import TYPE_CHECKING
 
-import strawberry
 import structlog
 from strawberry.fastapi import BaseContext
 
@@ -28,17 +28,17 @@ class Context(BaseContext):
     database: Database
     tail: Tail
     viewer: Viewer
-    loaders: Loaders
     timeout: float
     """Seconds the operation may take."""
 
-    @classmethod
-    def of(cls, database: Database, tail: Tail, viewer: Viewer, timeout: float) -> Context:
-        return cls(database, tail, viewer, Loaders(database, viewer.servers), timeout)
+    @cached_property
+    def loaders(self) -> Loaders:
+        """What reads for this operation, and remembers what it read."""
+        return Loaders(self.database, self.viewer.servers)
 
     def fresh(self) -> Context:
         """Return a context for the next operation, or the next event, of the same viewer."""
-        return Context.of(self.database, self.tail, self.viewer, self.timeout)
+        return Context(self.database, self.tail, self.viewer, self.timeout)
 
     def require_reader(self) -> None:
         """Raise unless the viewer may read."""
@@ -53,6 +53,3 @@ class Context(BaseContext):
             metrics.refusals.labels(Forbidden.code).inc()
             log.warning("recording refused", viewer=self.viewer.name)
             raise Forbidden("mutations need a recorder token; this one may only read")
-
-
-Info: TypeAlias = strawberry.Info[Context, None]

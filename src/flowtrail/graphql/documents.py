@@ -22,7 +22,7 @@ from graphql import (
 from flowtrail import json_text
 from flowtrail.errors import BadUserInput, FlowtrailError, Forbidden, LimitExceeded, NotFound
 from flowtrail.graphql import limits
-from flowtrail.graphql.compiled import Plans
+from flowtrail.graphql.compiled.plans import Plans
 from flowtrail.graphql.errors import coded
 from flowtrail.graphql.schema import schema
 from flowtrail.graphql.trusted import TrustedDocuments, sha256_of
@@ -149,7 +149,7 @@ class Documents:
             raise LimitExceeded("query: the document is nested too deeply") from None
         if errors:
             raise RequestRefused([coded(error) for error in errors])
-        return _Prepared(node, fits, Plans.of(node) if self._compiles else None)
+        return _Prepared(node, fits, Plans(node) if self._compiles else None)
 
 
 def _syntax_error(error: GraphQLSyntaxError) -> GraphQLError:

@@ -34,7 +34,7 @@ class Endpoint:
     async def context(self, authorization: str | None, client: str) -> Context:
         """Return the context of an operation from the address `client`; raises Unauthenticated for a token that is not valid."""
         viewer = await self._service.access.viewer(authorization, client)
-        return Context.of(self._service.database, self._service.tail, viewer, self.settings.request_timeout)
+        return Context(self._service.database, self._service.tail, viewer, self.settings.request_timeout)
 
     async def access_lost(self, authorization: str | None) -> str:
         """Wait until the viewer may not read any more, as when their token is revoked; returns why."""

@@ -14,24 +14,24 @@ from flowtrail.graphql.errors import coded
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-    from graphql import Executor
-    from starlette.requests import Request
+    from starlette.types import Receive
 
 T = TypeVar("T")
+
+_UNWATCHED_SECONDS = 0.05
+"""What is answered sooner is not worth watching whether its client is still there."""
 
 _unwinding: set[asyncio.Future[Any]] = set()
 """Work that was cancelled and has not ended yet. Nobody waits for it: a database that hangs could hold it up for long."""
 
 
-async def completed(executor: Executor[Any], seconds: float, *, serially: bool | None = None) -> ExecutionResult:
-    """Return the result with its errors coded; of an operation that takes longer than `seconds`, TIMEOUT and nothing else."""
-    result: Any = executor.execute_operation(serially)
-    if executor.is_awaitable(result):
-        try:
-            result = await within(seconds, result)
-        except TimedOut as error:
-            return ExecutionResult(None, [GraphQLError(error.message, extensions={"code": error.code})])
-    return ExecutionResult(result.data, [coded(error) for error in result.errors] if result.errors else None)
+async def completed(work: Awaitable[ExecutionResult], seconds: float) -> ExecutionResult:
+    """Return a result with its errors coded; of an operation that takes longer than `seconds`, TIMEOUT and nothing else."""
+    try:
+        result = await within(seconds, work)
+    except TimedOut as error:
+        return ExecutionResult(None, [GraphQLError(error.message, extensions={"code": error.code})])
+    return ExecutionResult(result.data, [coded(error) for error in result.errors]) if result.errors else result
 
 
 async def within(seconds: float, work: Awaitable[T]) -> T:
@@ -46,22 +46,54 @@ async def within(seconds: float, work: Awaitable[T]) -> T:
     return task.result()
 
 
-async def while_connected(request: Request, work: Awaitable[T]) -> T:
+async def while_connected(receive: Receive, work: Awaitable[T]) -> T:
     """Return what `work` returns; raises ClientDisconnect when the client goes first. The request's body must have been read."""
-    task, gone = asyncio.ensure_future(work), asyncio.ensure_future(_disconnected(request))
+    watch = _Watch(receive)
     try:
-        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
+        return await work
+    except asyncio.CancelledError:
+        if watch.has_cancelled():
+            raise ClientDisconnect from None
+        raise
     finally:
-        gone.cancel()
-        _cancel(task)
-    if not task.done():
-        raise ClientDisconnect
-    return task.result()
+        watch.end()
 
 
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
+async def disconnected(receive: Receive) -> None:
+    """Wait until the client has gone."""
+    while (await receive())["type"] != "http.disconnect":
         pass
+
+
+class _Watch:
+    """Cancels the task that made it when the client goes."""
+
+    def __init__(self, receive: Receive) -> None:
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 (requests are answered in tasks)
+        self._receive = receive
+        self._task = task
+        self._timer = loop.call_later(_UNWATCHED_SECONDS, self._begin)
+        self._watching: asyncio.Task[None] | None = None
+        self._client_has_gone = False
+
+    def has_cancelled(self) -> bool:
+        """Whether the cancellation that is under way is this watch's, and nobody else's besides."""
+        return self._client_has_gone and self._task.uncancel() == 0
+
+    def end(self) -> None:
+        self._timer.cancel()
+        if self._watching is not None:
+            self._watching.cancel()
+
+    def _begin(self) -> None:
+        self._watching = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        await disconnected(self._receive)
+        self._client_has_gone = True
+        self._task.cancel()
 
 
 def _cancel(task: asyncio.Future[Any]) -> None:

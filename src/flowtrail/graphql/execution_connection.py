@@ -11,13 +11,13 @@ import strawberry
 from flowtrail import counts, executions
 from flowtrail.errors import BadUserInput, FlowtrailError
 from flowtrail.executions import ExecutionFilter, ExecutionPage, Selection
+from flowtrail.graphql.ahead import Info
 from flowtrail.graphql.connection import PageCursors, PageInfo
-from flowtrail.graphql.context import Info
-from flowtrail.graphql.executions import Execution, ExecutionErrorKind, ExecutionStatus
+from flowtrail.graphql.executions import Execution, ExecutionErrorKind, ExecutionStatus, columns_of, executions_of
 from flowtrail.graphql.ids import decode_id_of
 from flowtrail.graphql.loaders import PageKey
 from flowtrail.graphql.scalars import JSON
-from flowtrail.pagination import PageRequest, Position, page_request
+from flowtrail.pagination import Position, encode_cursor, page_request
 from flowtrail.parameters import MAX_DEPTH, MAX_LENGTH, MAX_VALUES, NotSearchable, searched_digest
 
 COUNT_SECONDS = 2
@@ -134,20 +134,24 @@ def check_text(name: str, text: str | None) -> None:
 
 @strawberry.type
 class ExecutionEdge:
-    cursor: str
     node: Execution
+
+    @strawberry.field
+    def cursor(self) -> str:
+        row = self.node.row
+        return encode_cursor(row["started_at"], row["id"])
 
 
 @strawberry.type(description="Executions, newest first.")
 class ExecutionConnection:
-    scope: strawberry.Private[uuid.UUID | None]
-    selection: strawberry.Private[Selection]
-    request: strawberry.Private[PageRequest[Position]]
+    key: strawberry.Private[PageKey]
     page: strawberry.Private[ExecutionPage]
+    nodes: strawberry.Private[list[Execution]]
+    """Those of the page, with all that is selected below them."""
 
     @strawberry.field
     def edges(self) -> list[ExecutionEdge]:
-        return [ExecutionEdge(cursor=row.position.encode(), node=Execution.of(row)) for row in self.page.rows]
+        return [ExecutionEdge(node=node) for node in self.nodes]
 
     @strawberry.field
     def page_info(self) -> PageInfo:
@@ -180,18 +184,18 @@ class ExecutionConnection:
 
     @strawberry.field(description="Of the whole flow (at the root: of any flow the viewer may see), whatever filters say.")
     async def has_pending_executions(self, info: Info) -> bool:
-        loaders = info.context.loaders
-        if self.scope is None:
+        loaders, scope, selection = info.context.loaders, self.key.scope, self.key.selection
+        if scope is None:
             async with info.context.database.read() as read:
-                return await executions.any_pending(read, self.selection.visible_servers)
-        if self.selection.scope_column == "flow_id":
-            return bool(await loaders.has_pending_by_flow.load(self.scope))
-        pending = replace(self.selection, filter=ExecutionFilter(statuses=("PENDING",)))
-        return (await loaders.bounded_count.load((self.scope, pending)))[0] > 0
+                return await executions.any_pending(read, selection.visible_servers)
+        if selection.scope_column == "flow_id":
+            return bool(await loaders.has_pending_by_flow.load(scope))
+        pending = replace(selection, filter=ExecutionFilter(statuses=("PENDING",)))
+        return (await loaders.bounded_count.load((scope, pending)))[0] > 0
 
     @strawberry.field(description="Null for pages of no size, and beyond the bound of counting when the cursor tells no page.")
     async def page_cursors(self, info: Info) -> PageCursors | None:
-        cursors = await info.context.loaders.page_cursors.load(PageKey(self.scope, self.selection, self.request))
+        cursors = await info.context.loaders.page_cursors.load(self.key)
         return PageCursors.of(cursors) if cursors else None
 
     @strawberry.field(
@@ -208,19 +212,20 @@ class ExecutionConnection:
             return None
 
     async def _count(self, info: Info) -> tuple[int, bool]:
-        wanted, keys = self.selection.filter, self._count_keys()
+        wanted, keys = self.key.selection.filter, self._count_keys()
         if keys is not None:
             counted = await asyncio.gather(*(info.context.loaders.totals.load((key, wanted.is_preview)) for key in keys))
             statuses = wanted.statuses or tuple(status.value for status in ExecutionStatus)
             return sum(by_status[status] for by_status in counted for status in statuses), True
-        return await info.context.loaders.bounded_count.load((self.scope, self.selection))
+        return await info.context.loaders.bounded_count.load((self.key.scope, self.key.selection))
 
     def _count_keys(self) -> list[uuid.UUID] | None:
         """What to add up where the counts know the answer: a flow's, several flows', or all."""
-        wanted = self.selection.filter
-        if self.selection.scope_column == "flow_id" and self.scope and wanted.is_counted:
-            return [self.scope]
-        if self.scope is None and self.selection.visible_servers is None and replace(wanted, flow_ids=None).is_counted:
+        scope, selection = self.key.scope, self.key.selection
+        wanted = selection.filter
+        if selection.scope_column == "flow_id" and scope and wanted.is_counted:
+            return [scope]
+        if scope is None and selection.visible_servers is None and replace(wanted, flow_ids=None).is_counted:
             return list(wanted.flow_ids) if wanted.flow_ids else [counts.ALL_FLOWS]
         return None
 
@@ -236,5 +241,7 @@ async def connect(
 ) -> ExecutionConnection:
     """Return the connection of a scope's executions; raises BadUserInput naming a wrong argument."""
     request = page_request(first, after, last, before, Position.decode)
-    page = await info.context.loaders.page.load(PageKey(scope, selection, request))
-    return ExecutionConnection(scope=scope, selection=selection, request=request, page=page)
+    ahead = info.ahead.below("edges", "node")
+    key = PageKey(scope, selection, request, ahead.derived(columns_of))
+    page = await info.context.loaders.page.load(key)
+    return ExecutionConnection(key=key, page=page, nodes=await executions_of(info.context, page.rows, ahead))

@@ -1,5 +1,8 @@
 """Executions: one call of a flow each. Rows come from `execution`; payloads, nodes, flow and relatives only when selected."""
 
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated
@@ -8,16 +11,27 @@ from uuid import UUID
 import strawberry
 
 from flowtrail import executions
-from flowtrail.executions import Selection
-from flowtrail.graphql.context import Info
+from flowtrail.executions import Columns, Selection, StoredPayload, stored_payload
+from flowtrail.graphql.ahead import Ahead, Info
+from flowtrail.graphql.columns import column
+from flowtrail.graphql.context import Context
 from flowtrail.graphql.ids import Node, encode_id
-from flowtrail.graphql.nodes import NodeExecution, duration_ms
+from flowtrail.graphql.nodes import NodeExecution, duration_ms, node_columns
 from flowtrail.graphql.payloads import PayloadInfo
 from flowtrail.graphql.scalars import JSON
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from flowtrail.graphql.execution_connection import ExecutionConnection
     from flowtrail.graphql.flows import Flow
+
+    _Load = Callable[[Context, list["Execution"], Ahead], Awaitable[None]]
+
+_REST = {"client", "caller", "traceId", "lateOutcome", "createdAt", "updatedAt", "parent"}
+"""Fields that lists seldom show."""
+_TEXTS = {"initialParams": "initial_params", "result": "result"}
+_INFOS = {"initialParamsInfo": "initial_params", "resultInfo": "result"}
 
 
 @strawberry.enum(description="PENDING, then FULFILLED or ERROR; a terminal status never changes.")
@@ -59,117 +73,124 @@ class ExecutionErrorInfo:
         description="The node that failed: the first that did, else the one that was running, else none."
     )
     node_name: str | None
-    execution_id: strawberry.Private[UUID]
-    stack_column: strawberry.Private[str]
-
-    @strawberry.field(description="Only when the recorder was told to send stacks.")
-    async def stack(self, info: Info) -> str | None:
-        return await info.context.loaders.stack_by_execution(self.stack_column).load(self.execution_id)
+    stack: str | None = strawberry.field(description="Only when the recorder was told to send stacks.")
 
 
 @strawberry.type(
     description="A result that came after the execution had timed out or was interrupted: kept, without rewriting history."
 )
 class LateOutcome:
-    status: ExecutionStatus
-    ended_at: datetime
-    error_info: ExecutionErrorInfo | None
-    execution_id: strawberry.Private[UUID]
+    row: strawberry.Private[executions.Execution]
 
-    @strawberry.field(description="The late result itself.")
-    async def result(self, info: Info) -> JSON | None:
-        payload = await info.context.loaders.payload_by_execution("late_result").load(self.execution_id)
-        return None if payload is None else JSON(payload)
+    status: ExecutionStatus = column("late_status", ExecutionStatus)
+    ended_at: datetime = column("late_ended_at")
+    result: JSON | None = column("late_result", JSON, description="The late result itself.")
 
     @strawberry.field
-    async def result_info(self, info: Info) -> PayloadInfo | None:
-        return PayloadInfo.of_optional(await info.context.loaders.payload_by_execution("late_result").load(self.execution_id))
+    def error_info(self) -> ExecutionErrorInfo | None:
+        row = self.row
+        if row["late_error_kind"] is None:
+            return None
+        return ExecutionErrorInfo(
+            kind=ExecutionErrorKind(row["late_error_kind"]),
+            message=row["late_error_message"] or "",
+            node_id=row["late_failed_node_id"],
+            node_name=row["late_failed_node_name"],
+            stack=row.get("late_error_stack"),
+        )
+
+    @strawberry.field
+    def result_info(self) -> PayloadInfo | None:
+        return PayloadInfo.of_optional(stored_payload(self.row, "late_result"))
 
 
 @strawberry.type(description="One call of a flow, from the parameters the MCP client sent to its outcome.")
 class Execution(Node):
-    uuid: UUID
-    server: str = strawberry.field(description="Copied from the flow, like the names, so that it outlives it.")
-    flow_name: str
-    flow_tool_name: str
-    status: ExecutionStatus
-    started_at: datetime
-    ended_at: datetime | None
-    duration_ms: float | None = strawberry.field(description="Milliseconds; null while pending.")
-    initial_params_preview: str = strawberry.field(
-        description='The first parameter as `name: value`, at most 80 characters and then "…"; empty for no parameters.'
-    )
-    node_count: int
-    error_info: ExecutionErrorInfo | None = strawberry.field(description="There exactly when the status is ERROR.")
-    late_outcome: LateOutcome | None
-    is_preview: bool
-    client: McpClient | None
-    caller: Caller | None
-    trace_id: str | None
-    created_at: datetime
-    updated_at: datetime
-    flow_id: strawberry.Private[UUID | None]
-    parent_id: strawberry.Private[UUID | None]
+    row: strawberry.Private[executions.Execution]
+    """Read with columns_of what is selected."""
+    loaded: strawberry.Private["_Loaded | None"] = None
 
-    @classmethod
-    def of(cls, row: executions.Execution) -> "Execution":
-        return cls(
-            id=encode_id("Execution", row.id),
-            uuid=row.id,
-            server=row.server,
-            flow_name=row.flow_name,
-            flow_tool_name=row.flow_tool_name,
-            status=ExecutionStatus(row.status),
-            started_at=row.started_at,
-            ended_at=row.ended_at,
-            duration_ms=duration_ms(row.started_at, row.ended_at),
-            initial_params_preview=row.initial_params_preview,
-            node_count=row.node_count,
-            error_info=_error_info(row),
-            late_outcome=_late_outcome(row),
-            is_preview=row.is_preview,
-            client=McpClient(name=row.client_name, version=row.client_version) if row.client_name is not None else None,
-            caller=_caller(row),
-            trace_id=row.trace_id,
-            created_at=row.created_at,
-            updated_at=row.updated_at,
-            flow_id=row.flow_id,
-            parent_id=row.parent_execution_id,
+    uuid: UUID = column("id")
+    server: str = column("server", description="Copied from the flow, like the names, so that it outlives it.")
+    flow_name: str = column("flow_name")
+    flow_tool_name: str = column("flow_tool_name")
+    status: ExecutionStatus = column("status", ExecutionStatus)
+    started_at: datetime = column("started_at")
+    ended_at: datetime | None = column("ended_at")
+    initial_params_preview: str = column(
+        "initial_params_preview",
+        description='The first parameter as `name: value`, at most 80 characters and then "…"; empty for no parameters.',
+    )
+    node_count: int = column("node_count")
+    is_preview: bool = column("is_preview")
+    trace_id: str | None = column("trace_id")
+    created_at: datetime = column("created_at")
+    updated_at: datetime = column("updated_at")
+    result: JSON | None = column("result", JSON, description="What the tool answered.")
+
+    @strawberry.field(description="Opaque and globally unique.")
+    def id(self) -> strawberry.ID:
+        return encode_id("Execution", self.row["id"])
+
+    @strawberry.field(description="Milliseconds; null while pending.")
+    def duration_ms(self) -> float | None:
+        return duration_ms(self.row["started_at"], self.row["ended_at"])
+
+    @strawberry.field(description="There exactly when the status is ERROR.")
+    def error_info(self) -> ExecutionErrorInfo | None:
+        row = self.row
+        if row["error_kind"] is None:
+            return None
+        return ExecutionErrorInfo(
+            kind=ExecutionErrorKind(row["error_kind"]),
+            message=row["error_message"] or "",
+            node_id=row["failed_node_id"],
+            node_name=row["failed_node_name"],
+            stack=row.get("error_stack"),
         )
 
-    @strawberry.field(description="Null once the flow is deleted, or when no such tool existed.")
-    async def flow(self, info: Info) -> Annotated["Flow", strawberry.lazy("flowtrail.graphql.flows")] | None:
-        from flowtrail.graphql.flows import Flow
+    @strawberry.field
+    def late_outcome(self) -> LateOutcome | None:
+        return LateOutcome(row=self.row) if self.row["late_status"] is not None else None
 
-        found = await info.context.loaders.flow_by_id.load(self.flow_id) if self.flow_id else None
-        return Flow.of(found) if found else None
+    @strawberry.field
+    def client(self) -> McpClient | None:
+        name = self.row["client_name"]
+        return McpClient(name=name, version=self.row["client_version"]) if name is not None else None
+
+    @strawberry.field
+    def caller(self) -> Caller | None:
+        row = self.row
+        fields = (row["caller_subject"], row["caller_client_id"], row["caller_session_id"], row["caller_request_id"])
+        if all(value is None for value in fields):
+            return None
+        subject, client_id, session_id, request_id = fields
+        return Caller(subject=subject, client_id=client_id, session_id=session_id, request_id=request_id)
+
+    @strawberry.field(description="Null once the flow is deleted, or when no such tool existed.")
+    def flow(self) -> Annotated["Flow", strawberry.lazy("flowtrail.graphql.flows")] | None:
+        return self.loaded.flow if self.loaded else None
 
     @strawberry.field(description="The parameters that the MCP client sent.")
-    async def initial_params(self, info: Info) -> JSON:
-        return JSON(await self._initial_params(info))
+    def initial_params(self) -> JSON:
+        # Null for one purged since its row was read, so that it does not fail its whole list.
+        return JSON(self.row["initial_params"] or "null")
 
     @strawberry.field
-    async def initial_params_info(self, info: Info) -> PayloadInfo:
-        return PayloadInfo.of(await self._initial_params(info))
-
-    @strawberry.field(description="What the tool answered.")
-    async def result(self, info: Info) -> JSON | None:
-        payload = await self._payload(info, "result")
-        return None if payload is None else JSON(payload)
+    def initial_params_info(self) -> PayloadInfo:
+        return PayloadInfo.of(stored_payload(self.row, "initial_params") or StoredPayload.of("null"))
 
     @strawberry.field
-    async def result_info(self, info: Info) -> PayloadInfo | None:
-        return PayloadInfo.of_optional(await self._payload(info, "result"))
+    def result_info(self) -> PayloadInfo | None:
+        return PayloadInfo.of_optional(stored_payload(self.row, "result"))
 
     @strawberry.field(description="The steps inside it, in the order they started; visible as soon as they start.")
-    async def node_executions(self, info: Info) -> list[NodeExecution]:
-        found = await info.context.loaders.nodes_by_execution.load(self.uuid)
-        return [NodeExecution.of(node) for node in found or ()]
+    def node_executions(self) -> list[NodeExecution]:
+        return [NodeExecution(row=row) for row in self.loaded.nodes] if self.loaded else []
 
     @strawberry.field(description="The execution whose flow called this one.")
-    async def parent(self, info: Info) -> Annotated["Execution", strawberry.lazy("flowtrail.graphql.executions")] | None:
-        found = await info.context.loaders.execution_by_id.load(self.parent_id) if self.parent_id else None
-        return Execution.of(found) if found else None
+    def parent(self) -> Annotated["Execution", strawberry.lazy("flowtrail.graphql.executions")] | None:
+        return self.loaded.parent if self.loaded else None
 
     @strawberry.field(description="The executions that this one's flow called, newest first.")
     async def children(
@@ -183,48 +204,84 @@ class Execution(Node):
         from flowtrail.graphql.execution_connection import connect
 
         selection = Selection("parent_execution_id", visible_servers=info.context.viewer.servers)
-        return await connect(info, self.uuid, selection, first, after, last, before)
-
-    async def _initial_params(self, info: Info) -> executions.StoredPayload:
-        """What every execution has; null for one purged since its row was read, so that it does not fail its whole list."""
-        return await self._payload(info, "initial_params") or executions.StoredPayload.of("null")
-
-    async def _payload(self, info: Info, name: str) -> executions.StoredPayload | None:
-        return await info.context.loaders.payload_by_execution(name).load(self.uuid)
+        return await connect(info, self.row["id"], selection, first, after, last, before)
 
 
-def _error_info(row: executions.Execution) -> ExecutionErrorInfo | None:
-    if row.error_kind is None:
-        return None
-    return ExecutionErrorInfo(
-        kind=ExecutionErrorKind(row.error_kind),
-        message=row.error_message or "",
-        node_id=row.failed_node_id,
-        node_name=row.failed_node_name,
-        execution_id=row.id,
-        stack_column="error_stack",
-    )
+def columns_of(ahead: Ahead) -> Columns:
+    """Return what has to be read of executions, by what is selected of them."""
+    texts = {name for field, name in _TEXTS.items() if field in ahead}
+    infos = {name for field, name in _INFOS.items() if field in ahead}
+    late = ahead.below("lateOutcome")
+    for where, field, name, wanted in (
+        (late, "result", "late_result", texts),
+        (late, "resultInfo", "late_result", infos),
+        (ahead.below("errorInfo"), "stack", "error_stack", texts),
+        (late.below("errorInfo"), "stack", "late_error_stack", texts),
+    ):
+        if field in where:
+            wanted.add(name)
+    return Columns(any(field in ahead for field in _REST), frozenset(texts | infos), frozenset(infos))
 
 
-def _late_outcome(row: executions.Execution) -> LateOutcome | None:
-    if row.late_status is None or row.late_ended_at is None:
-        return None
-    error = None
-    if row.late_error_kind is not None:
-        error = ExecutionErrorInfo(
-            kind=ExecutionErrorKind(row.late_error_kind),
-            message=row.late_error_message or "",
-            node_id=row.late_failed_node_id,
-            node_name=row.late_failed_node_name,
-            execution_id=row.id,
-            stack_column="late_error_stack",
-        )
-    return LateOutcome(status=ExecutionStatus(row.late_status), ended_at=row.late_ended_at, error_info=error, execution_id=row.id)
+async def executions_of(context: Context, rows: Sequence[executions.Execution], ahead: Ahead) -> list[Execution]:
+    """Return executions with all that is selected below them; `rows` were read with columns_of it."""
+    found = [Execution(row=row) for row in rows]
+    loads = ahead.derived(_loads)
+    if loads and found:
+        for execution in found:
+            execution.loaded = _Loaded()
+        first, *others = (load(context, found, ahead.below(field)) for field, load in loads)
+        await (asyncio.gather(first, *others) if others else first)
+    return found
 
 
-def _caller(row: executions.Execution) -> Caller | None:
-    fields = (row.caller_subject, row.caller_client_id, row.caller_session_id, row.caller_request_id)
-    if all(value is None for value in fields):
-        return None
-    subject, client_id, session_id, request_id = fields
-    return Caller(subject=subject, client_id=client_id, session_id=session_id, request_id=request_id)
+async def execution_of(info: Info, key: UUID) -> Execution | None:
+    """Return an execution with all that is selected below it; None when there is none that the viewer may see."""
+    row = await info.context.loaders.execution_by_id(info.ahead.derived(columns_of)).load(key)
+    return (await executions_of(info.context, [row], info.ahead))[0] if row else None
+
+
+@dataclass(slots=True)
+class _Loaded:
+    """What was loaded for an execution beside its row."""
+
+    nodes: Sequence[executions.NodeExecution] = ()
+    flow: "Flow | None" = None
+    parent: Execution | None = None
+
+
+def _of(execution: Execution) -> _Loaded:
+    assert execution.loaded is not None  # noqa: S101 (it is, before anything is loaded)
+    return execution.loaded
+
+
+async def _load_nodes(context: Context, found: list[Execution], ahead: Ahead) -> None:
+    loader = context.loaders.nodes_by_execution(ahead.derived(node_columns))
+    for execution, nodes in zip(found, await loader.load_many(one.row["id"] for one in found), strict=True):
+        _of(execution).nodes = nodes or ()
+
+
+async def _load_flows(context: Context, found: list[Execution], ahead: Ahead) -> None:
+    from flowtrail.graphql.flows import Flow
+
+    having = [(execution, key) for execution in found if (key := execution.row["flow_id"])]
+    rows = await context.loaders.flow_by_id.load_many(key for _, key in having)
+    for (execution, _), row in zip(having, rows, strict=True):
+        _of(execution).flow = Flow.of(row) if row else None
+
+
+async def _load_parents(context: Context, found: list[Execution], ahead: Ahead) -> None:
+    having = [(execution, key) for execution in found if (key := execution.row["parent_execution_id"])]
+    loader = context.loaders.execution_by_id(ahead.derived(columns_of))
+    rows = await loader.load_many(key for _, key in having)
+    parents = {parent.row["id"]: parent for parent in await executions_of(context, [row for row in rows if row], ahead)}
+    for execution, key in having:
+        _of(execution).parent = parents.get(key)
+
+
+_LOADS: "dict[str, _Load]" = {"nodeExecutions": _load_nodes, "flow": _load_flows, "parent": _load_parents}
+"""What loads the rows that fields need, for many executions at once."""
+
+
+def _loads(ahead: Ahead) -> "list[tuple[str, _Load]]":
+    return [(field, load) for field, load in _LOADS.items() if field in ahead]

@@ -10,8 +10,8 @@ from flowtrail.counts import Range
 from flowtrail.errors import BadUserInput
 from flowtrail.executions import Selection
 from flowtrail.flows import FlowFilter, FlowPosition
+from flowtrail.graphql.ahead import Info
 from flowtrail.graphql.connection import PageInfo
-from flowtrail.graphql.context import Info
 from flowtrail.graphql.execution_connection import (
     ExecutionConnection,
     ExecutionFilterInput,
@@ -41,7 +41,6 @@ class Flow(Node):
     @classmethod
     def of(cls, row: flows.Flow) -> "Flow":
         return cls(
-            id=encode_id("Flow", row.id),
             uuid=row.id,
             server=row.server,
             tool_name=row.tool_name,
@@ -52,6 +51,10 @@ class Flow(Node):
             created_at=row.created_at,
             updated_at=row.updated_at,
         )
+
+    @strawberry.field(description="Opaque and globally unique.")
+    def id(self) -> strawberry.ID:
+        return encode_id("Flow", self.uuid)
 
     @strawberry.field(description="Of the whole flow, whatever filters say; overdue executions do not count.")
     async def has_pending_executions(self, info: Info) -> bool:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from graphql import OperationType
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
 
 from flowtrail.errors import (
     BadUserInput,
@@ -20,8 +19,8 @@ from flowtrail.errors import (
     Unauthenticated,
     Unavailable,
 )
-from flowtrail.graphql import body
-from flowtrail.graphql.body import HttpRefusal, UnreadBodyResponse
+from flowtrail.graphql.answers import Answer, AnswerToUnreadBody
+from flowtrail.graphql.body import Body, HttpRefusal, limits_of
 from flowtrail.graphql.documents import RequestRefused
 from flowtrail.graphql.errors import masked
 from flowtrail.graphql.execution import while_connected
@@ -30,20 +29,34 @@ from flowtrail.graphql.operations import execute
 from flowtrail.graphql.requests import OperationRequest
 from flowtrail.graphql.response import encode, is_request_error, is_unavailable, refusal, response_of
 from flowtrail.graphql.sse import EventStreamResponse
+from flowtrail.headers import headers_of
 from flowtrail.throttling import client_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from graphql import GraphQLError
+    from starlette.responses import Response
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from flowtrail.graphql.context import Context
     from flowtrail.graphql.documents import Operation
     from flowtrail.graphql.endpoint import Endpoint
 
+PATH = "/graphql"
 JSON = "application/json"
 GRAPHQL_RESPONSE = "application/graphql-response+json"
 EVENT_STREAM = "text/event-stream"
+_SINGLE = (JSON, GRAPHQL_RESPONSE)
+_ANY = (*_SINGLE, EVENT_STREAM)
+_HEADERS = {
+    media_type: [
+        (b"cache-control", b"no-store"),
+        (b"x-content-type-options", b"nosniff"),
+        (b"content-type", f"{media_type}; charset=utf-8".encode()),
+    ]
+    for media_type in _SINGLE
+}
 _CLIENT_GONE = 499
 _TRY_AGAIN = {"Retry-After": "1"}
 _STATUS = {
@@ -59,40 +72,62 @@ _DOCUMENT_STATUS = _STATUS | {LimitExceeded.code: 400}
 """Of a document that is not executed, for whoever does not insist on application/json."""
 
 
+class Shortcut:
+    """Answers POST /graphql past the router, and past the layers that FastAPI puts before it: `answer` raises nothing that they
+    would have to catch, and they take longer than all that is checked of a request.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one ASGI connection."""
+        if scope["type"] == "http" and scope["path"] == PATH and scope["method"] == "POST":
+            response = await post(Request(scope, receive))
+            await response(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+
+async def post(request: Request) -> Response:
+    """Answer POST /graphql."""
+    return await answer(request.app.state.endpoint, request)
+
+
 async def answer(endpoint: Endpoint, request: Request) -> Response:
     """Return the response to a POST, or to a GET where the settings allow one."""
-    offered = (JSON, GRAPHQL_RESPONSE, EVENT_STREAM) if request.method == "POST" else (JSON, GRAPHQL_RESPONSE)
-    media_type = preferred(request.headers.get("accept"), offered)
+    offered = _ANY if request.method == "POST" else _SINGLE
+    media_type = preferred(_header(request, b"accept"), offered)
+    body = Body(request)
     if media_type is None:
-        return _refused(request, BadUserInput(f"Accept: only {', '.join(offered)} are on offer"), JSON, 406)
+        return _refused(body, BadUserInput(f"Accept: only {', '.join(offered)} are on offer"), JSON, 406)
     single = JSON if media_type == EVENT_STREAM else media_type
     try:
-        return await _answer(endpoint, request, media_type)
+        return await _answer(endpoint, request, body, media_type)
     except HttpRefusal as refused:
-        return _refused(request, refused.error, single, refused.status, refused.headers)
+        return _refused(body, refused.error, single, refused.status, refused.headers)
     except RequestRefused as refused:
         return _response(_errors(refused.errors), single, _status_of(refused.errors, media_type))
     except ClientDisconnect:
-        return Response(status_code=_CLIENT_GONE)
+        return Answer(b"", _CLIENT_GONE, [])
     except TooManyAttempts as error:
-        return _refused(request, error, single, 429, {"Retry-After": str(error.retry_after)})
+        return _refused(body, error, single, 429, {"Retry-After": str(error.retry_after)})
     except FlowtrailError as error:
-        return _refused(request, error, single, _STATUS.get(error.code, 400))
+        return _refused(body, error, single, _STATUS.get(error.code, 400))
     except Exception as error:
         return _response(_errors([masked(error)]), single, 500)
 
 
-async def _answer(endpoint: Endpoint, request: Request, media_type: str) -> Response:
+async def _answer(endpoint: Endpoint, request: Request, body: Body, media_type: str) -> Response:
     if request.method != "POST":
         _require_harmless_get(endpoint, request)
-    authorization = request.headers.get("authorization")
-    context = await endpoint.context(authorization, client_of(request))
-    operation = endpoint.documents.operation(await _parameters(endpoint, request, context), context.viewer)
+    context = await endpoint.context(_header(request, b"authorization"), client_of(request.scope))
+    operation = endpoint.documents.operation(await _parameters(endpoint, request, body, context), context.viewer)
     if request.method != "POST" and operation.type is not OperationType.QUERY:
         raise HttpRefusal(405, BadUserInput("query: only queries are answered by GET"), {"Allow": "POST"})
     if media_type == EVENT_STREAM:
         return await _event_stream(endpoint, request, operation, context)
-    result = await while_connected(request, execute(operation, context))
+    result = await while_connected(request.receive, execute(operation, context))
     if is_unavailable(result):
         return _response(response_of(result), media_type, 503, _TRY_AGAIN)
     status = _status_of(result.errors or [], media_type) if is_request_error(result) else 200
@@ -107,16 +142,20 @@ def _require_harmless_get(endpoint: Endpoint, request: Request) -> None:
         raise Forbidden("GET: the request comes from another site")
 
 
-async def _parameters(endpoint: Endpoint, request: Request, context: Context) -> OperationRequest:
+def _header(request: Request, name: bytes) -> str | None:
+    value = headers_of(request.scope).get(name)
+    return None if value is None else value.decode("latin-1")
+
+
+async def _parameters(endpoint: Endpoint, request: Request, body: Body, context: Context) -> OperationRequest:
     if request.method != "POST":
         return OperationRequest.parse_query_string(request.url.query.encode())
-    limit = body.max_bytes(context.viewer)
-    return OperationRequest.parse(await body.decoded(request, limit, endpoint.settings.body_timeout))
+    return OperationRequest.parse(await body.decoded(limits_of(context.viewer), endpoint.settings.body_timeout))
 
 
 async def _event_stream(endpoint: Endpoint, request: Request, operation: Operation, context: Context) -> Response:
     try:
-        return await while_connected(request, EventStreamResponse.begin(endpoint, request, operation, context))
+        return await while_connected(request.receive, EventStreamResponse.begin(endpoint, request, operation, context))
     except LimitExceeded as error:
         raise HttpRefusal(429, error) from None
 
@@ -133,12 +172,10 @@ def _errors(errors: list[GraphQLError]) -> dict[str, Any]:
     return {"errors": [error.formatted for error in errors]}
 
 
-def _refused(
-    request: Request, error: FlowtrailError, media_type: str, status: int, headers: Mapping[str, str] | None = None
-) -> Response:
+def _refused(body: Body, error: FlowtrailError, media_type: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
     waiting = _TRY_AGAIN if isinstance(error, Unavailable) else {}
-    response = Response if getattr(request.state, "is_read", False) else UnreadBodyResponse
-    return _response(refusal(error), media_type, status, {**waiting, **(headers or {})}, response)
+    kind = Answer if body.is_read else AnswerToUnreadBody
+    return _response(refusal(error), media_type, status, {**waiting, **(headers or {})}, kind)
 
 
 def _response(
@@ -146,7 +183,8 @@ def _response(
     media_type: str,
     status: int,
     headers: Mapping[str, str] | None = None,
-    response: type[Response] = Response,
+    kind: type[Answer] = Answer,
 ) -> Response:
-    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", **(headers or {})}
-    return response(encode(content), status, headers, media_type=f"{media_type}; charset=utf-8")
+    encoded = encode(content)
+    added = [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()]
+    return kind(encoded, status, [*_HEADERS[media_type], (b"content-length", b"%d" % len(encoded)), *added])

@@ -13,12 +13,15 @@ TypeName = Literal["Flow", "Execution", "NodeExecution"]
 
 @strawberry.interface(description="An object that can be fetched again by its id.")
 class Node:
-    id: strawberry.ID = strawberry.field(description="Opaque and globally unique.")
+    @strawberry.field(description="Opaque and globally unique.")
+    def id(self) -> strawberry.ID:
+        raise NotImplementedError
 
 
-def encode_id(type_name: TypeName, *key: object) -> strawberry.ID:
-    """Return the global id of an object."""
-    return strawberry.ID(encode_base64(":".join([type_name, *map(str, key)]).encode()))
+def encode_id(type_name: TypeName, key: uuid.UUID, position: int | None = None) -> strawberry.ID:
+    """Return the global id of an object; of a node execution by its execution and position."""
+    named = f"{type_name}:{key}" if position is None else f"{type_name}:{key}:{position}"
+    return strawberry.ID(encode_base64(named.encode()))
 
 
 def decode_id(argument: str, global_id: str) -> tuple[TypeName, uuid.UUID, int]:

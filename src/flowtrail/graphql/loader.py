@@ -28,11 +28,16 @@ class Loader(Generic[K, V]):
 
     async def load(self, key: K) -> V:
         """Return the value of a key; raises what the batch raises."""
-        return await self._batch_of(key).value(key)
+        batch = self._batch_of(key)
+        return (await batch.values())[batch.places[key]]
 
     async def load_many(self, keys: Iterable[K]) -> list[V]:
         """Return the values of several keys."""
-        return list(await asyncio.gather(*map(self.load, keys)))
+        wanted = list(keys)
+        batches = [self._batch_of(key) for key in wanted]
+        for batch in dict.fromkeys(batches):
+            await batch.values()
+        return [(await batch.values())[batch.places[key]] for batch, key in zip(batches, wanted, strict=True)]
 
     def _batch_of(self, key: K) -> _Batch[K, V]:
         found = self._batches.get(key)
@@ -51,26 +56,32 @@ class _Batch(Generic[K, V]):
     def __init__(self, read: Callable[[list[K]], Awaitable[Sequence[V]]]) -> None:
         self.has_begun = False
         self.was_given_up = False
+        self.places: dict[K, int] = {}
         self._read = read
-        self._waiting = 0
-        self._places: dict[K, int] = {}
+        self._waiting: set[asyncio.Future[Sequence[V]]] = set()
+        self._values: Sequence[V] | None = None
+        self._error: Exception | None = None
         self._loop = asyncio.get_running_loop()
-        self._values: asyncio.Future[Sequence[V]] = self._loop.create_future()
         self._task: asyncio.Task[None] | None = None
         self._loop.call_soon(self._begin)
 
     def add(self, key: K) -> None:
-        self._places[key] = len(self._places)
+        self.places[key] = len(self.places)
 
-    async def value(self, key: K) -> V:
-        self._waiting += 1
+    async def values(self) -> Sequence[V]:
+        """Return the values in the order of `places`; raises what reading them raises."""
+        if self._values is not None:
+            return self._values
+        if self._error is not None:
+            raise self._error
+        waiting: asyncio.Future[Sequence[V]] = self._loop.create_future()
+        self._waiting.add(waiting)
         try:
-            values = await asyncio.shield(self._values)
+            return await waiting
         finally:
-            self._waiting -= 1
-            if not self._waiting and not self._values.done():
+            self._waiting.discard(waiting)
+            if not self._waiting and self._values is None and self._error is None:
                 self._give_up()
-        return values[self._places[key]]
 
     def _begin(self) -> None:
         if not self.was_given_up:
@@ -79,16 +90,18 @@ class _Batch(Generic[K, V]):
     async def _run(self) -> None:
         self.has_begun = True  # not before: who was woken together with others may take a step longer to ask
         try:
-            values = await self._read(list(self._places))
+            self._values = await self._read(list(self.places))
         except Exception as error:
-            if not self._values.done():
-                self._values.set_exception(error)
-        else:
-            if not self._values.done():
-                self._values.set_result(values)
+            self._error = error
+        for waiting in self._waiting:
+            if waiting.done():
+                continue
+            if self._error is None:
+                waiting.set_result(self._values or ())
+            else:
+                waiting.set_exception(self._error)
 
     def _give_up(self) -> None:
         self.was_given_up = True
-        self._values.cancel()
         if self._task is not None:
             self._task.cancel()

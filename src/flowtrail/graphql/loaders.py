@@ -2,14 +2,15 @@
 
 import uuid
 from collections import Counter
-from collections.abc import Awaitable, Callable, Hashable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TypeVar
 
 from flowtrail import counts, executions, flows, page_cursors, statistics
 from flowtrail.counts import Range
 from flowtrail.database import Database, Read
-from flowtrail.executions import Execution, ExecutionPage, NodeExecution, NodeKey, Selection, StoredPayload
+from flowtrail.executions import Columns, Execution, ExecutionPage, NodeColumns, NodeExecution, NodeKey, Selection
 from flowtrail.flows import Flow
 from flowtrail.graphql.loader import Loader
 from flowtrail.page_cursors import PageCursors
@@ -28,6 +29,15 @@ class PageKey:
     scope: uuid.UUID | None
     selection: Selection
     request: PageRequest[Position]
+    columns: Columns
+    _hash: int = field(init=False, repr=False, compare=False)
+    """Worked out once: a key is looked up several times."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_hash", hash((self.scope, self.selection, self.request, self.columns)))
+
+    def __hash__(self) -> int:
+        return self._hash
 
 
 class Loaders:
@@ -36,40 +46,64 @@ class Loaders:
     def __init__(self, database: Database, servers: frozenset[str] | None) -> None:
         self._database = database
         self._servers = servers
-        self.flow_by_id: Loader[uuid.UUID, Flow | None] = self._by_key(self._visible_flows)
-        self.execution_by_id: Loader[uuid.UUID, Execution | None] = self._by_key(self._visible_executions)
-        self.has_pending_by_flow = self._by_key(executions.pending_by_flow)
-        self.nodes_by_execution = self._by_key(executions.nodes_by_execution)
-        self.node_by_key: Loader[NodeKey, NodeExecution | None] = self._by_key(executions.nodes_by_key)
-        self.page: Loader[PageKey, ExecutionPage] = Loader(self._pages)
-        self.page_cursors: Loader[PageKey, PageCursors | None] = Loader(self._page_cursors)
-        self.totals: Loader[tuple[uuid.UUID, bool | None], Counter[str]] = Loader(self._totals)
-        self.bounded_count: Loader[tuple[uuid.UUID | None, Selection], tuple[int, bool]] = Loader(self._bounded_counts)
-        self.summary: Loader[tuple[uuid.UUID, Range], Summary] = self._by_flow(statistics.summaries)
-        self.percentiles: Loader[tuple[uuid.UUID, Range], Percentiles] = self._by_flow(statistics.percentiles)
-        self.histogram: Loader[tuple[uuid.UUID, Range], list[Bucket]] = self._by_flow(statistics.histograms)
         self._top_errors: dict[int, Loader[tuple[uuid.UUID, Range], list[ErrorGroup]]] = {}
-        self._payloads: dict[str, Loader[uuid.UUID, StoredPayload | None]] = {}
-        self._node_payloads: dict[str, Loader[NodeKey, StoredPayload | None]] = {}
-        self._stacks: dict[str, Loader[uuid.UUID, str | None]] = {}
+        self._executions: dict[Columns, Loader[uuid.UUID, Execution | None]] = {}
+        self._nodes: dict[NodeColumns, Loader[uuid.UUID, list[NodeExecution] | None]] = {}
+        self._nodes_by_key: dict[NodeColumns, Loader[NodeKey, NodeExecution | None]] = {}
 
-    def payload_by_execution(self, name: str) -> Loader[uuid.UUID, StoredPayload | None]:
-        """The loader of one of executions.EXECUTION_PAYLOADS: a heavy column is read only when it is selected."""
-        if name not in self._payloads:
-            self._payloads[name] = self._by_key(lambda read, ids: executions.payloads_by_execution(read, name, ids))
-        return self._payloads[name]
+    @cached_property
+    def flow_by_id(self) -> Loader[uuid.UUID, Flow | None]:
+        return self._by_key(self._visible_flows)
 
-    def payload_by_node(self, name: str) -> Loader[NodeKey, StoredPayload | None]:
-        """The loader of one of executions.NODE_PAYLOADS."""
-        if name not in self._node_payloads:
-            self._node_payloads[name] = self._by_key(lambda read, keys: executions.payloads_by_node(read, name, keys))
-        return self._node_payloads[name]
+    @cached_property
+    def has_pending_by_flow(self) -> Loader[uuid.UUID, bool | None]:
+        return self._by_key(executions.pending_by_flow)
 
-    def stack_by_execution(self, name: str) -> Loader[uuid.UUID, str | None]:
-        """The loader of one of executions.STACKS."""
-        if name not in self._stacks:
-            self._stacks[name] = self._by_key(lambda read, ids: executions.stacks_by_execution(read, name, ids))
-        return self._stacks[name]
+    @cached_property
+    def page(self) -> Loader[PageKey, ExecutionPage]:
+        return Loader(self._pages)
+
+    @cached_property
+    def page_cursors(self) -> Loader[PageKey, PageCursors | None]:
+        return Loader(self._page_cursors)
+
+    @cached_property
+    def totals(self) -> Loader[tuple[uuid.UUID, bool | None], Counter[str]]:
+        return Loader(self._totals)
+
+    @cached_property
+    def bounded_count(self) -> Loader[tuple[uuid.UUID | None, Selection], tuple[int, bool]]:
+        return Loader(self._bounded_counts)
+
+    @cached_property
+    def summary(self) -> Loader[tuple[uuid.UUID, Range], Summary]:
+        return self._by_flow(statistics.summaries)
+
+    @cached_property
+    def percentiles(self) -> Loader[tuple[uuid.UUID, Range], Percentiles]:
+        return self._by_flow(statistics.percentiles)
+
+    @cached_property
+    def histogram(self) -> Loader[tuple[uuid.UUID, Range], list[Bucket]]:
+        return self._by_flow(statistics.histograms)
+
+    def execution_by_id(self, columns: Columns) -> Loader[uuid.UUID, Execution | None]:
+        """The loader of executions with these columns."""
+        if columns not in self._executions:
+            self._executions[columns] = self._by_key(lambda read, ids: self._visible_executions(read, ids, columns))
+        return self._executions[columns]
+
+    def nodes_by_execution(self, columns: NodeColumns) -> Loader[uuid.UUID, list[NodeExecution] | None]:
+        """The loader of all nodes of executions with these columns."""
+        if columns not in self._nodes:
+            self._nodes[columns] = self._by_key(lambda read, ids: executions.nodes_by_execution(read, ids, columns))
+        return self._nodes[columns]
+
+    def node_by_key(self, columns: NodeColumns) -> Loader[NodeKey, NodeExecution | None]:
+        """The loader of single nodes with these columns."""
+        if columns not in self._nodes_by_key:
+            self._nodes_by_key[columns] = self._by_key(lambda read, keys: executions.nodes_by_key(read, keys, columns))
+        return self._nodes_by_key[columns]
 
     def top_errors(self, first: int) -> Loader[tuple[uuid.UUID, Range], list[ErrorGroup]]:
         """The loader of so many error groups."""
@@ -82,7 +116,7 @@ class Loaders:
     ) -> Loader[tuple[uuid.UUID, Range], V]:
         async def batch(keys: list[tuple[uuid.UUID, Range]]) -> list[V]:
             result: dict[tuple[uuid.UUID, Range], V] = {}
-            for within, group in _grouped(keys, lambda key: key[1]).items():
+            for within, group in _grouped(keys, lambda key: key[1]):
                 async with self._database.read() as read:
                     found = await load(read, [flow_id for flow_id, _ in group], within)
                 result.update({key: found[key[0]] for key in group})
@@ -102,22 +136,22 @@ class Loaders:
         found = await flows.flows_by_id(read, ids)
         return {id_: flow for id_, flow in found.items() if self._servers is None or flow.server in self._servers}
 
-    async def _visible_executions(self, read: Read, ids: list[uuid.UUID]) -> dict[uuid.UUID, Execution]:
-        found = await executions.executions_by_id(read, ids)
-        return {id_: row for id_, row in found.items() if self._servers is None or row.server in self._servers}
+    async def _visible_executions(self, read: Read, ids: list[uuid.UUID], columns: Columns) -> dict[uuid.UUID, Execution]:
+        found = await executions.executions_by_id(read, ids, columns)
+        return {id_: row for id_, row in found.items() if self._servers is None or row["server"] in self._servers}
 
     async def _pages(self, keys: list[PageKey]) -> list[ExecutionPage]:
         result: dict[PageKey, ExecutionPage] = {}
-        for (selection, request), group in _grouped(keys, lambda key: (key.selection, key.request)).items():
-            async with self._database.snapshot() if selection.is_sifted else self._database.read() as read:
-                pages = await executions.pages(read, [key.scope for key in group], selection, request)
+        for (selection, request, columns), group in _grouped(keys, lambda key: (key.selection, key.request, key.columns)):
+            async with self._database.snapshot() if executions.is_sifted(selection) else self._database.read() as read:
+                pages = await executions.pages(read, [key.scope for key in group], selection, request, columns)
             result.update(zip(group, pages, strict=True))
         return [result[key] for key in keys]
 
     async def _page_cursors(self, keys: list[PageKey]) -> list[PageCursors | None]:
         pages = dict(zip(keys, await self.page.load_many(keys), strict=True))
         result: dict[PageKey, PageCursors | None] = {}
-        for (selection, request), group in _grouped(keys, lambda key: (key.selection, key.request)).items():
+        for (selection, request), group in _grouped(keys, lambda key: (key.selection, key.request)):
             async with self._database.snapshot() as read:
                 bars = await page_cursors.page_cursors(read, selection, request, {key.scope: pages[key] for key in group})
             result.update({key: bars[key.scope] for key in group})
@@ -125,7 +159,7 @@ class Loaders:
 
     async def _totals(self, keys: list[tuple[uuid.UUID, bool | None]]) -> list[Counter[str]]:
         result: dict[tuple[uuid.UUID, bool | None], Counter[str]] = {}
-        for is_preview, group in _grouped(keys, lambda key: key[1]).items():
+        for is_preview, group in _grouped(keys, lambda key: key[1]):
             async with self._database.read() as read:
                 counted = await counts.totals(read, [key for key, _ in group], is_preview)
             result.update({(key, is_preview): counted[key] for key, _ in group})
@@ -133,15 +167,17 @@ class Loaders:
 
     async def _bounded_counts(self, keys: list[tuple[uuid.UUID | None, Selection]]) -> list[tuple[int, bool]]:
         result: dict[tuple[uuid.UUID | None, Selection], tuple[int, bool]] = {}
-        for selection, group in _grouped(keys, lambda key: key[1]).items():
+        for selection, group in _grouped(keys, lambda key: key[1]):
             async with self._database.read() as read:
                 counted = await executions.bounded_counts(read, [scope for scope, _ in group], selection, page_cursors.COUNT_BOUND)
             result.update(zip(group, counted, strict=True))
         return [result[key] for key in keys]
 
 
-def _grouped(keys: list[K], by: Callable[[K], G]) -> dict[G, list[K]]:
+def _grouped(keys: list[K], by: Callable[[K], G]) -> Iterable[tuple[G, list[K]]]:
+    if len(keys) == 1:
+        return [(by(keys[0]), keys)]
     groups: dict[G, list[K]] = {}
     for key in keys:
         groups.setdefault(by(key), []).append(key)
-    return groups
+    return groups.items()

@@ -1,9 +1,10 @@
 """Which of the media types on offer a client prefers, by the q-values of its Accept header (RFC 9110, section 12.5.1)."""
 
-from collections.abc import Sequence
+from functools import lru_cache
 
 
-def preferred(accept: str | None, offered: Sequence[str]) -> str | None:
+@lru_cache(64)
+def preferred(accept: str | None, offered: tuple[str, ...]) -> str | None:
     """Return the offered type with the highest q-value, of equal ones the first offered; None when all are refused.
 
     No header, or an empty one, accepts everything.

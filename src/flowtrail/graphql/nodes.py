@@ -1,16 +1,21 @@
-"""Node executions: the steps inside an execution. Rows come from `node_execution`, their payloads only when selected."""
+"""Node executions: the steps inside an execution. Rows come from `node_execution`, with the payloads that are selected."""
 
-import uuid
 from datetime import datetime, timedelta
 from enum import Enum
 
 import strawberry
 
 from flowtrail import executions
-from flowtrail.graphql.context import Info
+from flowtrail.executions import NodeColumns, stored_payload
+from flowtrail.graphql.ahead import Ahead
+from flowtrail.graphql.columns import column
 from flowtrail.graphql.ids import Node, encode_id
 from flowtrail.graphql.payloads import PayloadInfo
 from flowtrail.graphql.scalars import JSON
+
+_TEXTS = {"inputData": "input", "outputData": "output"}
+_INFOS = {"inputInfo": "input", "outputInfo": "output"}
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 @strawberry.enum(description="How far a node has come.")
@@ -22,59 +27,44 @@ class NodeExecutionStatus(Enum):
 
 @strawberry.type(description="One step inside an execution.")
 class NodeExecution(Node):
-    position: int = strawberry.field(description="In the order the nodes started, from 0.")
-    parent_position: int | None = strawberry.field(description="The enclosing node, for nested nodes.")
-    node_id: str
-    node_name: str
-    node_type: str
-    status: NodeExecutionStatus
-    started_at: datetime
-    ended_at: datetime | None
-    duration_ms: float | None = strawberry.field(description="Milliseconds; null while pending.")
-    error: str | None = strawberry.field(description="Why it failed.")
-    execution_id: strawberry.Private[uuid.UUID]
+    row: strawberry.Private[executions.NodeExecution]
+    """Read with node_columns of what is selected."""
 
-    @classmethod
-    def of(cls, node: executions.NodeExecution) -> "NodeExecution":
-        return cls(
-            id=encode_id("NodeExecution", node.execution_id, node.position),
-            position=node.position,
-            parent_position=node.parent_position,
-            node_id=node.node_id,
-            node_name=node.node_name,
-            node_type=node.node_type,
-            status=NodeExecutionStatus(node.status),
-            started_at=node.started_at,
-            ended_at=node.ended_at,
-            duration_ms=duration_ms(node.started_at, node.ended_at),
-            error=node.error,
-            execution_id=node.execution_id,
-        )
+    position: int = column("position", description="In the order the nodes started, from 0.")
+    parent_position: int | None = column("parent_position", description="The enclosing node, for nested nodes.")
+    node_id: str = column("node_id")
+    node_name: str = column("node_name")
+    node_type: str = column("node_type")
+    status: NodeExecutionStatus = column("status", NodeExecutionStatus)
+    started_at: datetime = column("started_at")
+    ended_at: datetime | None = column("ended_at")
+    error: str | None = column("error", description="Why it failed.")
+    input_data: JSON | None = column("input", JSON, description="What the node took in.")
+    output_data: JSON | None = column("output", JSON, description="What the node gave out.")
 
-    async def _payload(self, info: Info, name: str) -> executions.StoredPayload | None:
-        return await info.context.loaders.payload_by_node(name).load((self.execution_id, self.position))
+    @strawberry.field(description="Opaque and globally unique.")
+    def id(self) -> strawberry.ID:
+        return encode_id("NodeExecution", self.row["execution_id"], self.row["position"])
 
-    @strawberry.field(description="What the node took in.")
-    async def input_data(self, info: Info) -> JSON | None:
-        return _json(await self._payload(info, "input"))
+    @strawberry.field(description="Milliseconds; null while pending.")
+    def duration_ms(self) -> float | None:
+        return duration_ms(self.row["started_at"], self.row["ended_at"])
 
     @strawberry.field
-    async def input_info(self, info: Info) -> PayloadInfo | None:
-        return PayloadInfo.of_optional(await self._payload(info, "input"))
-
-    @strawberry.field(description="What the node gave out.")
-    async def output_data(self, info: Info) -> JSON | None:
-        return _json(await self._payload(info, "output"))
+    def input_info(self) -> PayloadInfo | None:
+        return PayloadInfo.of_optional(stored_payload(self.row, "input"))
 
     @strawberry.field
-    async def output_info(self, info: Info) -> PayloadInfo | None:
-        return PayloadInfo.of_optional(await self._payload(info, "output"))
+    def output_info(self) -> PayloadInfo | None:
+        return PayloadInfo.of_optional(stored_payload(self.row, "output"))
+
+
+def node_columns(ahead: Ahead) -> NodeColumns:
+    """Return what has to be read of nodes, by what is selected of them."""
+    infos = frozenset(name for field, name in _INFOS.items() if field in ahead)
+    return NodeColumns(infos | {name for field, name in _TEXTS.items() if field in ahead}, infos)
 
 
 def duration_ms(started_at: datetime, ended_at: datetime | None) -> float | None:
     """Return the milliseconds between two times; None while there is no end."""
-    return None if ended_at is None else (ended_at - started_at) / timedelta(milliseconds=1)
-
-
-def _json(payload: executions.StoredPayload | None) -> JSON | None:
-    return None if payload is None else JSON(payload)
+    return None if ended_at is None else (ended_at - started_at) / _MILLISECOND

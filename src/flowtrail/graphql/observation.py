@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
+from functools import cache
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
 import structlog
 from graphql import MiddlewareManager, get_operation_ast
 
-from flowtrail.observability import metrics, traces
-from flowtrail.observability.logs import SLOW_SECONDS
+from flowtrail.observability import logs, metrics, traces
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -24,13 +24,16 @@ log = structlog.get_logger()
 OK = "OK"
 _NAME_CHARACTERS = 100
 _WORST_FIRST = ("INTERNAL", "UNAVAILABLE", "TIMEOUT")
+_operations = cache(metrics.operations.labels)
+_seconds = cache(metrics.operation_seconds.labels)
 
 
 async def observed(operation: Operation, work: Awaitable[ExecutionResult]) -> ExecutionResult:
     """Return what `work` returns, having noted how the operation went: OK, or the code of the worst of its errors."""
     began = time.perf_counter()
-    kind, name = operation.type.value, _name_of(operation)
+    kind = operation.type.value
     if traces.is_on():
+        name = _name_of(operation)
         with traces.span(f"{kind} {name or ''}".strip(), graphql__operation__type=kind, graphql__operation__name=name) as span:
             result = await work
             if (outcome := _outcome_of(result)) != OK:
@@ -39,10 +42,12 @@ async def observed(operation: Operation, work: Awaitable[ExecutionResult]) -> Ex
         result = await work
         outcome = _outcome_of(result)
     seconds = time.perf_counter() - began
-    metrics.operations.labels(kind, outcome).inc()
-    metrics.operation_seconds.labels(kind).observe(seconds)
-    write = log.debug if outcome == OK and seconds < SLOW_SECONDS else log.info
-    write("operation", type=kind, name=name, outcome=outcome, duration_ms=round(seconds * 1000, 1))
+    _operations(kind, outcome).inc()
+    _seconds(kind).observe(seconds)
+    is_unusual = outcome != OK or seconds > logs.SLOW_SECONDS
+    if is_unusual or logs.debugs():
+        write = log.info if is_unusual else log.debug
+        write("operation", type=kind, name=_name_of(operation), outcome=outcome, duration_ms=round(seconds * 1000, 1))
     return result
 
 

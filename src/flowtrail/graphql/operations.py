@@ -9,7 +9,7 @@ from graphql import ExecutionResult, OperationType, create_source_event_stream
 from flowtrail.errors import BadUserInput
 from flowtrail.graphql.broadcast import Renderer
 from flowtrail.graphql.change_stream import ChangeStream
-from flowtrail.graphql.compiled import CompilingExecutor
+from flowtrail.graphql.compiled.fallback import FallbackExecutor, known_outcomes
 from flowtrail.graphql.documents import RequestRefused
 from flowtrail.graphql.errors import coded
 from flowtrail.graphql.execution import completed
@@ -20,7 +20,7 @@ from flowtrail.graphql.schema import schema
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
 
-    from graphql import Executor
+    from graphql import Executor, MiddlewareManager
 
     from flowtrail.graphql.broadcast import Broadcast
     from flowtrail.graphql.context import Context
@@ -31,7 +31,7 @@ async def execute(operation: Operation, context: Context) -> ExecutionResult:
     """Execute a query or mutation; raises RequestRefused when it can't be executed."""
     if operation.type is OperationType.SUBSCRIPTION:
         raise RequestRefused.because(BadUserInput("query: subscriptions need a WebSocket, or Accept: text/event-stream"))
-    return await observed(operation, completed(_executor(operation, context), context.timeout))
+    return await observed(operation, completed(_result(operation, context), context.timeout))
 
 
 async def begin(
@@ -48,32 +48,46 @@ async def begin(
     """
     if operation.type is not OperationType.SUBSCRIPTION:
         return _single(await execute(operation, context))
-    executor = _executor(operation, context)
+    executor = _executor(operation, context, root_field_spans())
     source: Any = create_source_event_stream(executor)
     if executor.is_awaitable(source):
         source = await source
     if isinstance(source, ExecutionResult):
         raise RequestRefused([coded(error) for error in source.errors or ()])
     assert isinstance(source, ChangeStream)  # noqa: S101 (there is one subscription field)
-    return broadcast.messages(source, Renderer(executor, context, source.chosen, operation.text), when_full, send)
+    prepared = operation.plans.prepared(operation) if operation.plans is not None else None
+    return broadcast.messages(source, Renderer(executor, context, source, operation.text, prepared), when_full, send)
+
+
+async def _result(operation: Operation, context: Context) -> ExecutionResult:
+    prepared = operation.plans.prepared(operation) if operation.plans is not None else None
+    outcomes: dict[str, Any] = {}
+    if prepared is not None:
+        run = prepared.run(context)
+        try:
+            return ExecutionResult(await prepared.function(None, run), None)
+        except Exception:
+            outcomes = run.outcomes  # graphql-core meets the same, and reports it
+    executor = _executor(operation, context, known_outcomes(outcomes) if outcomes else root_field_spans())
+    result: Any = executor.execute_operation()
+    return await result if executor.is_awaitable(result) else result  # type: ignore[no-any-return]
 
 
 async def _single(result: ExecutionResult) -> AsyncGenerator[str]:
     yield encode(response_of(result)).decode()
 
 
-def _executor(operation: Operation, context: Context) -> Executor[Any]:
-    executor: Any = CompilingExecutor.build(
+def _executor(operation: Operation, context: Context, middleware: MiddlewareManager | None) -> Executor[Any]:
+    executor: Any = FallbackExecutor.build(
         schema.graphql_schema,
         operation.document,
         context_value=context,
         raw_variable_values=operation.variables,
         operation_name=operation.name,
         hide_suggestions=operation.hides_schema,
-        middleware=root_field_spans(),
+        middleware=middleware,
     )
     if isinstance(executor, list):
         raise RequestRefused([coded(error) for error in executor])
-    if operation.plans is not None:
-        executor.plans = operation.plans.used()
+    executor.plans = operation.plans
     return executor  # type: ignore[no-any-return]

@@ -4,14 +4,14 @@ from uuid import UUID
 
 import strawberry
 
-from flowtrail import flows, recorders
+from flowtrail import executions, flows, recorders
 from flowtrail.executions import Selection
-from flowtrail.graphql.context import Info
+from flowtrail.graphql.ahead import Info
 from flowtrail.graphql.execution_connection import ExecutionConnection, ExecutionFilterInput, connect
-from flowtrail.graphql.executions import Execution
+from flowtrail.graphql.executions import Execution, execution_of
 from flowtrail.graphql.flows import Flow, FlowBy, FlowConnection, FlowFilterInput, flow_connection
 from flowtrail.graphql.ids import Node, decode_id, decode_id_of
-from flowtrail.graphql.nodes import NodeExecution
+from flowtrail.graphql.nodes import NodeExecution, node_columns
 from flowtrail.graphql.recording import Recorder
 
 
@@ -31,7 +31,7 @@ class Query:
             case "Flow":
                 return await _flow(info, key)
             case "Execution":
-                return await _execution(info, key)
+                return await execution_of(info, key)
             case "NodeExecution":
                 return await _node_execution(info, key, position)
 
@@ -61,8 +61,8 @@ class Query:
     async def execution(self, info: Info, by: ExecutionBy) -> Execution | None:
         info.context.require_reader()
         if by.id:
-            return await _execution(info, decode_id_of("Execution", "by.id", by.id.value))
-        return await _execution(info, by.uuid.value) if by.uuid else None
+            return await execution_of(info, decode_id_of("Execution", "by.id", by.id.value))
+        return await execution_of(info, by.uuid.value) if by.uuid else None
 
     @strawberry.field(description="Across flows, those of deleted flows included, newest first; 20 unless asked, at most 100.")
     async def executions(
@@ -100,13 +100,9 @@ async def _flow_by_tool(info: Info, server: str, tool_name: str) -> Flow | None:
     return Flow.of(found) if found else None
 
 
-async def _execution(info: Info, key: UUID) -> Execution | None:
-    found = await info.context.loaders.execution_by_id.load(key)
-    return Execution.of(found) if found else None
-
-
 async def _node_execution(info: Info, execution_id: UUID, position: int) -> NodeExecution | None:
-    if await info.context.loaders.execution_by_id.load(execution_id) is None:
+    loaders = info.context.loaders
+    if await loaders.execution_by_id(executions.LISTED).load(execution_id) is None:
         return None
-    found = await info.context.loaders.node_by_key.load((execution_id, position))
-    return NodeExecution.of(found) if found else None
+    row = await loaders.node_by_key(info.ahead.derived(node_columns)).load((execution_id, position))
+    return NodeExecution(row=row) if row else None

@@ -11,7 +11,13 @@ from flowtrail import json_text
 from flowtrail.errors import BadUserInput
 
 _DOCUMENT_ID = re.compile(r"(?:sha256:)?([0-9a-f]{64})", re.ASCII | re.IGNORECASE)
-_PARAMETERS = ("query", "documentId", "operationName", "variables", "extensions")
+_PARAMETERS: dict[str, tuple[type, str]] = {
+    "query": (str, "a string with a GraphQL document"),
+    "documentId": (str, "a string"),
+    "operationName": (str, "a string"),
+    "variables": (dict, "an object"),
+    "extensions": (dict, "an object"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +35,9 @@ class OperationRequest:
         """Check decoded JSON; raises BadUserInput naming the parameter that is wrong."""
         if not isinstance(parameters, dict):
             raise BadUserInput("the request must be a JSON object; batches are not supported")
-        for name, kind, wanted in (
-            ("query", str, "a string with a GraphQL document"),
-            ("documentId", str, "a string"),
-            ("operationName", str, "a string"),
-            ("variables", dict, "an object"),
-            ("extensions", dict, "an object"),
-        ):
-            if not isinstance(parameters.get(name), kind | None):
+        for name, (kind, wanted) in _PARAMETERS.items():
+            value = parameters.get(name)
+            if value is not None and not isinstance(value, kind):
                 raise BadUserInput(f"{name}: must be {wanted}")
         query, sha256 = parameters.get("query"), _sha256_of(parameters)
         if sha256 is None and not (query or "").strip():

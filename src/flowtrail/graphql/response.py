@@ -8,13 +8,16 @@ from graphql import ExecutionResult
 from flowtrail import json_text
 from flowtrail.errors import FlowtrailError, Unavailable
 
+_TIMES = orjson.OPT_UTC_Z
+"""What compiled selections leave as it is: times in UTC that have microseconds (compiled.py)."""
+
 
 def encode(response: dict[str, Any]) -> bytes:
     """Return a response as JSON. A lone surrogate in an error message, quoted from the document, becomes U+FFFD."""
     try:
-        return orjson.dumps(response)
+        return orjson.dumps(response, option=_TIMES)
     except TypeError:
-        return orjson.dumps(_without_surrogates(response))
+        return orjson.dumps(_without_surrogates(response), option=_TIMES)
 
 
 def _without_surrogates(value: Any) -> Any:

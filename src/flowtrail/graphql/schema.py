@@ -16,6 +16,7 @@ from graphql import (
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
 
+from flowtrail.graphql.ahead import Info
 from flowtrail.graphql.executions import Execution
 from flowtrail.graphql.flows import Flow
 from flowtrail.graphql.nodes import NodeExecution
@@ -57,7 +58,7 @@ schema = Schema(
     Mutation,
     Subscription,
     types=[Flow, Execution, NodeExecution],
-    config=StrawberryConfig(scalar_map=SCALARS),
+    config=StrawberryConfig(scalar_map=SCALARS, info_class=Info),
 )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from starlette.responses import Response
 
 from flowtrail.errors import TimedOut, Unavailable
+from flowtrail.graphql.execution import disconnected
 from flowtrail.graphql.mailbox import TooFarBehind
 from flowtrail.graphql.operations import begin
 
@@ -66,7 +67,7 @@ class EventStreamResponse(Response):
             for waiting in (
                 self._send_events(send),
                 self._keep_alive(send),
-                _disconnected(receive),
+                disconnected(receive),
                 self._endpoint.stopping.wait(),
                 self._endpoint.access_lost(self._authorization),
                 self._full.wait(),
@@ -101,8 +102,3 @@ class EventStreamResponse(Response):
     async def _send(self, send: Send, text: str) -> None:
         async with self._sending:
             await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

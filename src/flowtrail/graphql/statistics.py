@@ -9,8 +9,8 @@ import strawberry
 from flowtrail import statistics
 from flowtrail.counts import Range
 from flowtrail.errors import BadUserInput
-from flowtrail.graphql.context import Info
-from flowtrail.graphql.executions import Execution, ExecutionErrorKind, ExecutionStatus
+from flowtrail.graphql.ahead import Info
+from flowtrail.graphql.executions import Execution, ExecutionErrorKind, ExecutionStatus, execution_of
 
 
 @strawberry.type
@@ -37,8 +37,7 @@ class ErrorGroup:
 
     @strawberry.field(description="The newest of them.")
     async def sample(self, info: Info) -> Execution | None:
-        found = await info.context.loaders.execution_by_id.load(self.sample_id)
-        return Execution.of(found) if found else None
+        return await execution_of(info, self.sample_id)
 
 
 @strawberry.type(description="Of the executions of one flow that started in a range of time.")

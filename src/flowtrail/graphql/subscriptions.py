@@ -7,9 +7,9 @@ import strawberry
 
 from flowtrail.changes import Position
 from flowtrail.errors import BadUserInput
+from flowtrail.graphql.ahead import Info
 from flowtrail.graphql.change_stream import ChangeStream, Chosen
 from flowtrail.graphql.changes import ExecutionChangeEvent
-from flowtrail.graphql.context import Info
 from flowtrail.graphql.ids import decode_id_of
 
 
@@ -36,5 +36,5 @@ class Subscription:
             position = Position.decode(after) if after is not None else None
         except ValueError:
             raise BadUserInput("after: not a cursor of the change feed") from None
-        stream = ChangeStream(info.context.database, info.context.tail, chosen, position)
+        stream = ChangeStream(info.context, chosen, position, info.ahead)
         return cast("AsyncGenerator[ExecutionChangeEvent, None]", stream)

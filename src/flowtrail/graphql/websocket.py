@@ -13,7 +13,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from flowtrail import json_text
 from flowtrail.errors import BadUserInput, FlowtrailError, LimitExceeded, TimedOut, Unauthenticated, Unavailable
 from flowtrail.graphql import eager
-from flowtrail.graphql.body import MAX_CONTAINERS
+from flowtrail.graphql.body import READERS
 from flowtrail.graphql.documents import RequestRefused
 from flowtrail.graphql.mailbox import MAX_BEHIND, TooFarBehind
 from flowtrail.graphql.operations import begin
@@ -244,8 +244,8 @@ def _decoded(text: str | None) -> dict[str, Any]:
         raise Closed(BAD_MESSAGE, "Invalid message: must be text")
     if len(text) > MAX_MESSAGE_CHARACTERS:
         raise Closed(TOO_LARGE, f"Message too large: at most {MAX_MESSAGE_CHARACTERS} characters")
-    if text.count("[") + text.count("{") > MAX_CONTAINERS:
-        raise Closed(TOO_LARGE, f"Message too large: at most {MAX_CONTAINERS} arrays and objects")
+    if text.count("[") + text.count("{") > READERS.containers:
+        raise Closed(TOO_LARGE, f"Message too large: at most {READERS.containers} arrays and objects")
     try:
         message = json_text.load(text)
     except json_text.JsonTextError as error:

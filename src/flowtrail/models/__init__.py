@@ -136,6 +136,21 @@ class Execution(Base):
             text("id DESC"),
             postgresql_where=text("status = 'ERROR'"),
         ),
+        Index("execution_preview_page_idx", text("started_at DESC"), text("id DESC"), postgresql_where=text("is_preview")),
+        Index(
+            "execution_flow_preview_page_idx",
+            "flow_id",
+            text("started_at DESC"),
+            text("id DESC"),
+            postgresql_where=text("is_preview"),
+        ),
+        Index(
+            "execution_no_flow_page_idx",
+            "server",
+            text("started_at DESC"),
+            text("id DESC"),
+            postgresql_where=text("flow_id IS NULL"),
+        ),
         Index("execution_flow_pending_idx", "flow_id", "deadline", postgresql_where=text("status = 'PENDING'")),
         Index("execution_pending_idx", "deadline", postgresql_where=text("status = 'PENDING'")),
         Index(

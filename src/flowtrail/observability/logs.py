@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Literal, TextIO
 
 import asyncpg
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
 SLOW_SECONDS = 1.0
 """A request or an operation that takes longer is worth a line."""
+request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+"""Of the request that is being answered: every line of the log about it carries it."""
+_root = logging.getLogger()
 LogFormat = Literal["auto", "json", "text"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -26,7 +30,7 @@ def configure(level: LogLevel = "info", log_format: LogFormat = "auto", stream: 
     stream = stream or sys.stderr
     as_text = log_format == "text" or (log_format == "auto" and stream.isatty())
     shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
+        _with_request_id,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -50,13 +54,23 @@ def configure(level: LogLevel = "info", log_format: LogFormat = "auto", stream: 
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
         )
     )
-    root = logging.getLogger()
-    root.handlers = [handler]
-    root.setLevel(level.upper())
+    _root.handlers = [handler]
+    _root.setLevel(level.upper())
     for library in ("uvicorn", "uvicorn.error", "asyncio", "httpx2", "httpcore2", "alembic"):
         logger = logging.getLogger(library)
         logger.handlers, logger.propagate = [], True
         logger.setLevel(logging.WARNING)
+
+
+def debugs() -> bool:
+    """Whether lines at debug level are written: those of every request are not worth putting together for nobody."""
+    return _root.isEnabledFor(logging.DEBUG)
+
+
+def _with_request_id(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    if (id_ := request_id.get()) is not None:
+        event.setdefault("request_id", id_)
+    return event
 
 
 def _without_row_values(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 _NAME = "flowtrail"
+_NOBODYS = (ProxyTracerProvider, trace.NoOpTracerProvider)
 
 
 def configure() -> None:
@@ -49,7 +50,7 @@ def configure() -> None:
 
 def is_on() -> bool:
     """Whether anybody wants spans."""
-    return not isinstance(trace.get_tracer_provider(), ProxyTracerProvider | trace.NoOpTracerProvider)
+    return not isinstance(trace.get_tracer_provider(), _NOBODYS)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 events.py   what recorders report, checked
 machine.py  the state machine, which knows no SQL
+rows.py     what is written of a state
 store.py    loads locked states, writes what changed
 upkeep.py   the sweep of overdue executions, and purging
 """
@@ -52,6 +53,15 @@ async def _record(
 ) -> tuple[Batch, list[Receipt]]:
     states = await store.lock_executions(write, (event.execution_id for event in events))
     now: datetime = await write.fetchval("SELECT clock_timestamp()")
+    if states:
+        await _load_nodes(write, states, events, now)
+    batch = Batch(states, now, sent_at=sent_at, flows=await _flows_of(write, events, states, servers), servers=servers)
+    receipts = [batch.apply(event) for event in events]
+    await store.write_batch(write, batch)
+    return batch, receipts
+
+
+async def _load_nodes(write: Write, states: dict[uuid.UUID, ExecutionState], events: Sequence[Event], now: datetime) -> None:
     named = {
         (event.execution_id, event.position)
         for event in events
@@ -60,18 +70,15 @@ async def _record(
     finishing = {event.execution_id for event in events if isinstance(event, Finished)}
     ending = [id_ for id_, state in states.items() if id_ in finishing or _may_end(state, now)]
     await store.load_nodes(write, states, named, ending)
-    batch = Batch(states, now, sent_at=sent_at, flows=await _flows_of(write, events, states, servers), servers=servers)
-    receipts = [batch.apply(event) for event in events]
-    await store.write_batch(write, batch)
-    return batch, receipts
 
 
 def _count(batch: Batch, receipts: Sequence[Receipt]) -> None:
     for outcome, number in Counter(receipt.outcome for receipt in receipts).items():
         metrics.recorded_events.labels(outcome).inc(number)
-    for state in batch.executions.values():
-        if state.status != "PENDING" and state.status != state.stored_status:
-            metrics.executions_ended.labels(state.status).inc()
+    states = batch.executions.values()
+    ended = Counter(state.status for state in states if state.status not in ("PENDING", state.stored_status))
+    for status, number in ended.items():
+        metrics.executions_ended.labels(status).inc(number)
 
 
 def _may_end(state: ExecutionState, now: datetime) -> bool:

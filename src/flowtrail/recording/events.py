@@ -2,9 +2,8 @@
 
 import hashlib
 import uuid
-from dataclasses import dataclass, field, fields
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
 
 from flowtrail import json_text
 from flowtrail.counts import EARLIEST, LATEST
@@ -17,6 +16,9 @@ MAX_MESSAGE = 20_000
 """Characters of an error message or of a node's error."""
 MAX_STACK = 200_000
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
 
 class EventRefused(Exception):
     """An event that can't be recorded. `code` and `reason` go into its receipt."""
@@ -27,8 +29,7 @@ class EventRefused(Exception):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
-class Payload:
+class Payload(NamedTuple):
     """A JSON value as its exact text. `size` (bytes) and `sha256` are those of the whole value, cut or not (spec 1.6)."""
 
     text: str
@@ -36,9 +37,15 @@ class Payload:
     sha256: bytes
     is_truncated: bool
 
+    @property
+    def identity(self) -> object:
+        """What tells it from another; the hash stands for a text that is whole."""
+        return tuple(self) if self.is_truncated else self.sha256.hex()
 
-@dataclass(frozen=True, slots=True)
-class ErrorInfo:
+
+class ErrorInfo(NamedTuple):
+    """Why an execution ended as ERROR; `kind` is an ExecutionErrorKind."""
+
     kind: str
     message: str
     node_id: str | None = None
@@ -46,14 +53,15 @@ class ErrorInfo:
     stack: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
+class Started(NamedTuple):
+    """An execution begins."""
+
     execution_id: uuid.UUID
     server: str
     tool_name: str
     started_at: datetime
     initial_params: Payload
-    initial_params_preview: str = field(compare=False)
+    initial_params_preview: str
     """Derived: another release may cut it elsewhere and must still know the event again."""
     tool_exists: bool
     is_preview: bool
@@ -65,12 +73,30 @@ class Started:
     caller_request_id: str | None
     trace_id: str | None
     parent_execution_id: uuid.UUID | None
-    parameter_digests: tuple[uuid.UUID, ...] = field(default=(), compare=False)
+    parameter_digests: tuple[uuid.UUID, ...] = ()
     """Derived: what it can be found by (parameters.py)."""
 
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """What tells it from another start of the same execution."""
+        caller = (self.caller_subject, self.caller_client_id, self.caller_session_id, self.caller_request_id)
+        return (
+            "Started",
+            *(
+                self.server,
+                self.tool_name,
+                self.tool_exists,
+                _exactly(self.started_at),
+                self.initial_params.identity,
+                self.is_preview,
+            ),
+            *(self.client_name, self.client_version, *caller, self.trace_id, self.parent_execution_id),
+        )
 
-@dataclass(frozen=True, slots=True)
-class NodeStarted:
+
+class NodeStarted(NamedTuple):
+    """A node begins. `position` counts the nodes of an execution from 0, in the order they start."""
+
     execution_id: uuid.UUID
     position: int
     parent_position: int | None
@@ -80,9 +106,16 @@ class NodeStarted:
     started_at: datetime
     input: Payload | None
 
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """What tells it from another start at the same position."""
+        given = self.input.identity if self.input else None
+        return "NodeStarted", self.parent_position, self.node_id, self.node_name, self.node_type, _exactly(self.started_at), given
 
-@dataclass(frozen=True, slots=True)
-class NodeFinished:
+
+class NodeFinished(NamedTuple):
+    """A node ends; `status` is a NodeExecutionStatus."""
+
     execution_id: uuid.UUID
     position: int
     status: str
@@ -90,14 +123,26 @@ class NodeFinished:
     output: Payload | None
     error: str | None
 
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """What tells it from another end of the same node."""
+        return "NodeFinished", self.status, _exactly(self.ended_at), self.output.identity if self.output else None, self.error
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+
+class Finished(NamedTuple):
+    """An execution ends; `status` is an ExecutionStatus."""
+
     execution_id: uuid.UUID
     status: str
     ended_at: datetime
     result: Payload | None
     error: ErrorInfo | None
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """What tells it from another end of the same execution."""
+        error = tuple(self.error) if self.error else None
+        return "Finished", self.status, _exactly(self.ended_at), self.result.identity if self.result else None, error
 
 
 Event = Started | NodeStarted | NodeFinished | Finished
@@ -106,14 +151,15 @@ Event = Started | NodeStarted | NodeFinished | Finished
 def event_hash(event: Event) -> bytes:
     """Return what tells one event from another of the same place: equal events have equal hashes.
 
-    Fields that are not given do not count, so that a release that adds one still knows again what was recorded before it.
+    A field that a release adds belongs to the identity of an event only where it is given, so that what was recorded before is
+    still known again.
     """
-    given = [type(event).__name__]
-    for each in fields(event):
-        value = getattr(event, each.name)
-        if each.compare and value is not None and value is not False:
-            given.append(f"{each.name}={value!r}")
-    return hashlib.blake2b("\0".join(given).encode(), digest_size=16).digest()
+    return hashlib.blake2b(ascii(event.identity).encode(), digest_size=16).digest()
+
+
+def _exactly(time: datetime) -> int:
+    """A time in microseconds, which are written down in a third of the time that a datetime takes."""
+    return (time - _EPOCH) // _MICROSECOND
 
 
 def payload_of(field: str, value: Any, truncation: tuple[float, str] | None) -> Payload:

@@ -4,8 +4,9 @@ A batch loads the states it touches with their rows locked, applies its events i
 """
 
 import uuid
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from flowtrail.changes import Change
 from flowtrail.flows import Flow
@@ -24,13 +25,16 @@ from flowtrail.recording.events import (
 from flowtrail.timeouts import DEFAULT_TIMEOUT_MS, GRACE, TIMED_OUT_MESSAGE, UNFINISHED_NODE_ERROR
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """What became of one event: outcome ACCEPTED, DUPLICATE or REJECTED, the last with a code and a reason."""
 
     outcome: str
     code: str | None = None
     reason: str | None = None
+
+
+ACCEPTED = Receipt("ACCEPTED")
+DUPLICATE = Receipt("DUPLICATE")
 
 
 @dataclass(slots=True)
@@ -118,17 +122,17 @@ class Batch:
         """Record one event; a refused one leaves everything as it was."""
         try:
             match event:
-                case Started():
-                    accepted = self._start(event)
                 case NodeStarted():
                     accepted = self._start_node(event)
                 case NodeFinished():
                     accepted = self._finish_node(event)
+                case Started():
+                    accepted = self._start(event)
                 case Finished():
                     accepted = self._finish(event)
         except EventRefused as refusal:
             return Receipt("REJECTED", refusal.code, refusal.reason)
-        return Receipt("ACCEPTED" if accepted else "DUPLICATE")
+        return ACCEPTED if accepted else DUPLICATE
 
     def time_out(self, state: ExecutionState) -> None:
         """End an overdue execution as TIMED_OUT, at its deadline by the recorder's clock."""
@@ -292,10 +296,10 @@ def _with_failed_node(error: ErrorInfo, nodes: list[NodeState]) -> ErrorInfo:
     if failed:
         # A failure passes from a node to those around it: of equal times the innermost came first.
         node = min(failed, key=lambda node: (node.ended_at or node.started_at, -node.position))
-        return replace(error, node_id=node.node_id, node_name=node.node_name)
+        return error._replace(node_id=node.node_id, node_name=node.node_name)
     if running:
         node = max(running, key=lambda node: node.position)
-        return replace(error, node_id=node.node_id, node_name=node.node_name)
+        return error._replace(node_id=node.node_id, node_name=node.node_name)
     if any(node.node_id == error.node_id for node in nodes):
-        return replace(error, node_id=None, node_name=None)  # that one completed
+        return error._replace(node_id=None, node_name=None)  # that one completed
     return error

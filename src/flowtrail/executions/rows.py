@@ -1,0 +1,193 @@
+"""An execution and a node as rows: what a reader sees of them now, and as much of it as a document asks for (spec 2.6).
+
+Rows stay what the driver returns. Making an object of each would cost as much as reading it.
+"""
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NotRequired, TypedDict
+
+from flowtrail import json_text
+from flowtrail.executions.filter import FAILED_NODE, OVERDUE
+from flowtrail.pagination import Position
+from flowtrail.timeouts import TIMED_OUT_MESSAGE, UNFINISHED_NODE_ERROR
+
+PAYLOADS = ("initial_params", "result", "late_result")
+STACKS = ("error_stack", "late_error_stack")
+NODE_PAYLOADS = ("input", "output")
+
+
+class Execution(TypedDict, total=False):
+    """An execution as a reader sees it now. The first names are in every row, the others as `Columns` say."""
+
+    id: uuid.UUID
+    flow_id: uuid.UUID | None
+    server: str
+    flow_name: str
+    flow_tool_name: str
+    started_at: datetime
+    initial_params_preview: str
+    is_preview: bool
+    status: str
+    ended_at: datetime | None
+    error_kind: str | None
+    error_message: str | None
+    failed_node_id: str | None
+    failed_node_name: str | None
+    node_count: int
+
+    client_name: str | None
+    client_version: str | None
+    caller_subject: str | None
+    caller_client_id: str | None
+    caller_session_id: str | None
+    caller_request_id: str | None
+    trace_id: str | None
+    parent_execution_id: uuid.UUID | None
+    late_status: str | None
+    late_ended_at: datetime | None
+    late_error_kind: str | None
+    late_error_message: str | None
+    late_failed_node_id: str | None
+    late_failed_node_name: str | None
+    created_at: datetime
+    updated_at: datetime
+
+    initial_params: str | None
+    result: str | None
+    late_result: str | None
+    error_stack: str | None
+    late_error_stack: str | None
+
+
+class NodeExecution(TypedDict):
+    """A step of an execution as a reader sees it now, and its payloads as `NodeColumns` say."""
+
+    execution_id: uuid.UUID
+    position: int
+    parent_position: int | None
+    node_id: str
+    node_name: str
+    node_type: str
+    started_at: datetime
+    status: str
+    ended_at: datetime | None
+    error: str | None
+    input: NotRequired[str | None]
+    output: NotRequired[str | None]
+
+
+NodeKey = tuple[uuid.UUID, int]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPayload:
+    """A JSON value as its exact text. Size (bytes) and SHA-256 are those of the whole value, cut or not (spec 1.6)."""
+
+    text: str
+    size: int
+    sha256: bytes
+    is_truncated: bool
+
+    @classmethod
+    def of(cls, text: str) -> "StoredPayload":
+        """Return the payload of a whole JSON text."""
+        return cls(text, *json_text.digest(text), is_truncated=False)
+
+
+def position_of(row: Execution) -> Position:
+    """Return where an execution stands in the order of all."""
+    return Position(row["started_at"], row["id"])
+
+
+_LISTED = f"""
+    e.id, e.flow_id, e.server, e.flow_name, e.flow_tool_name, e.started_at, e.initial_params_preview, e.is_preview,
+    CASE WHEN {OVERDUE} THEN 'ERROR' ELSE e.status END AS status,
+    CASE WHEN {OVERDUE} THEN e.timeout_at ELSE e.ended_at END AS ended_at,
+    CASE WHEN {OVERDUE} THEN 'TIMED_OUT' ELSE e.error_kind END AS error_kind,
+    CASE WHEN {OVERDUE} THEN '{TIMED_OUT_MESSAGE}' ELSE e.error_message END AS error_message,
+    CASE WHEN {OVERDUE} THEN failed.node_id ELSE e.failed_node_id END AS failed_node_id,
+    CASE WHEN {OVERDUE} THEN failed.node_name ELSE e.failed_node_name END AS failed_node_name,
+    CASE WHEN e.status = 'PENDING' THEN (SELECT count(*)::integer FROM node_execution n WHERE n.execution_id = e.id)
+         ELSE e.node_count END AS node_count"""
+_REST = """
+    e.client_name, e.client_version, e.caller_subject, e.caller_client_id, e.caller_session_id, e.caller_request_id,
+    e.trace_id, e.parent_execution_id, e.late_status, e.late_ended_at, e.late_error_kind, e.late_error_message,
+    e.late_failed_node_id, e.late_failed_node_name, e.created_at, e.updated_at"""
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Which columns of executions are read, beside those of every list."""
+
+    with_rest: bool = True
+    """Those of the row that lists seldom show."""
+    texts: frozenset[str] = frozenset()
+    """PAYLOADS as JSON text, and STACKS."""
+    infos: frozenset[str] = frozenset()
+    """PAYLOADS with their size, SHA-256, and whether they were cut; `texts` has them too."""
+
+    @property
+    def sql(self) -> str:
+        """The columns, of `e` and what `joins` adds."""
+        payloads = _payload_columns("p", {name: name for name in self.texts}, self.infos)
+        return ", ".join([_LISTED, *([_REST] if self.with_rest else []), *payloads])
+
+    @property
+    def joins(self) -> str:
+        """What has to be joined to `e`."""
+        if not self.texts:
+            return FAILED_NODE
+        # LIMIT keeps PostgreSQL from reading all payloads to join them.
+        return f"{FAILED_NODE} LEFT JOIN LATERAL (SELECT * FROM execution_payload WHERE execution_id = e.id LIMIT 1) AS p ON true"
+
+
+LISTED = Columns(with_rest=False)
+COMPLETE = Columns()
+"""All but payloads and stacks."""
+
+_NODE_COLUMNS = f"""
+    n.execution_id, n.position, n.parent_position, n.node_id, n.node_name, n.node_type, n.started_at,
+    CASE WHEN cut.short THEN 'ERROR' ELSE n.status END AS status,
+    CASE WHEN cut.short THEN greatest(e.timeout_at, n.started_at) ELSE n.ended_at END AS ended_at,
+    CASE WHEN cut.short THEN 'TIMED_OUT: {UNFINISHED_NODE_ERROR}' ELSE n.error END AS error"""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeColumns:
+    """Which columns of nodes are read, beside those that every list of them shows."""
+
+    texts: frozenset[str] = frozenset()
+    """NODE_PAYLOADS as JSON text."""
+    infos: frozenset[str] = frozenset()
+    """NODE_PAYLOADS with their size, SHA-256, and whether they were cut; `texts` has them too."""
+
+    @property
+    def sql(self) -> str:
+        """The columns, of `n`, its execution `e`, and whether that cut it short."""
+        return ", ".join([_NODE_COLUMNS, *_payload_columns("n", {f"{name}_data": name for name in self.texts}, self.infos)])
+
+
+NODES = f"""node_execution n JOIN execution e ON e.id = n.execution_id
+    CROSS JOIN LATERAL (SELECT n.status = 'PENDING' AND {OVERDUE} AS short) AS cut"""
+"""What NodeColumns.sql selects from."""
+
+
+def _payload_columns(table: str, texts: dict[str, str], infos: frozenset[str]) -> list[str]:
+    """The columns of payloads: `texts` has the column of each name's JSON text."""
+    columns = [f"{table}.{column} AS {name}" for column, name in sorted(texts.items())]
+    return columns + [f"{table}.{name}_{fact}" for name in sorted(infos) for fact in ("size", "sha256", "truncated")]
+
+
+def stored_payload(row: Execution | NodeExecution, name: str) -> StoredPayload | None:
+    """Return a payload of a row that was read with its infos; None when there is none."""
+    values: dict[str, object] = row  # type: ignore[assignment]  # the names that `Columns` add are not known beforehand
+    text = values[name]
+    if text is None:
+        return None
+    return StoredPayload(text, values[f"{name}_size"], values[f"{name}_sha256"], values[f"{name}_truncated"])  # type: ignore[arg-type]
+
+
+BARE_NODES = NodeColumns()
+"""All but payloads."""

@@ -1,0 +1,152 @@
+"""What is compiled of a document, kept as long as the document is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from graphql import (
+    DirectiveNode,
+    GraphQLNonNull,
+    VariableNode,
+    Visitor,
+    get_operation_ast,
+    type_from_ast,
+    value_from_ast_untyped,
+    visit,
+)
+
+from flowtrail.graphql.compiled.compiler import Compiler
+from flowtrail.graphql.compiled.running import Run
+from flowtrail.graphql.inputs import Unexpected, converter
+from flowtrail.graphql.schema import schema
+from flowtrail.observability import traces
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from graphql import DocumentNode, Executor, GraphQLObjectType
+
+    from flowtrail.graphql.compiled.compiler import FieldDetails
+    from flowtrail.graphql.context import Context
+    from flowtrail.graphql.documents import Operation
+
+_CONDITIONS = ("skip", "include")
+_MOST_PLANS = 500
+"""Of one document: its variables can ask for as many selections as there are combinations of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The function for an operation, and its variables: as JSON has them, and as resolvers take them."""
+
+    function: Callable[[Any, Run], Any]
+    given: Mapping[str, Any]
+    values: Mapping[str, Any]
+
+    def run(self, context: Context) -> Run:
+        """Return what the function needs to be called once."""
+        return Run(context, self.given, self.values)
+
+
+class Plans:
+    """The functions of one document. Their keys hold the identities of its nodes."""
+
+    def __init__(self, document: DocumentNode) -> None:
+        self._document = document
+        self._conditions = _conditions(document)
+        self._variables: dict[str | None, _Variables | None] = {}
+        self._functions: dict[tuple[Any, ...], Callable[..., Any] | None] = {}
+
+    def prepared(self, operation: Operation) -> Prepared | None:
+        """Return what executes an operation; None when only graphql-core can, or says what is wrong with the variables."""
+        try:
+            variables = self._variables[operation.name]
+        except KeyError:
+            variables = self._variables[operation.name] = self._compiled_variables(operation.name)
+        if variables is None:
+            return None
+        try:
+            given, values = variables.checked(operation.variables)
+        except Unexpected:
+            return None
+        key = (operation.name, traces.is_on(), *[values.get(name) for name in self._conditions])
+        try:
+            function = self._functions[key]
+        except KeyError:
+            function = self._compiled(key, lambda: self._compiled_operation(operation, variables))
+        return Prepared(function, given, values) if function is not None else None
+
+    def reader(
+        self, executor: Executor[Any], type_: GraphQLObjectType, details_list: FieldDetails
+    ) -> Callable[[Any], dict[str, Any]] | None:
+        """Return the function that completes objects of a selection; None when that takes more than reading them."""
+        coerced = executor.variable_values.coerced
+        key = (type_, *(id(details.node) for details in details_list), *[coerced.get(name) for name in self._conditions])
+        try:
+            return self._functions[key]
+        except KeyError:
+            return self._compiled(key, lambda: Compiler(executor).reader(type_, details_list))
+
+    def _compiled(self, key: tuple[Any, ...], compile_: Callable[[], Callable[..., Any] | None]) -> Callable[..., Any] | None:
+        if len(self._functions) >= _MOST_PLANS:
+            return None
+        try:
+            function = compile_()
+        except Unexpected:
+            function = None
+        self._functions[key] = function
+        return function
+
+    def _compiled_operation(self, operation: Operation, variables: _Variables) -> Callable[..., Any] | None:
+        executor: Any = schema.execution_context_class.build(
+            schema.graphql_schema, self._document, raw_variable_values=operation.variables, operation_name=operation.name
+        )
+        return None if isinstance(executor, list) else Compiler(executor, variables.always_there).operation()
+
+    def _compiled_variables(self, name: str | None) -> _Variables | None:
+        operation = get_operation_ast(self._document, name)
+        try:
+            return _Variables(operation.variable_definitions or () if operation else ())
+        except Unexpected:
+            return None
+
+
+class _Variables:
+    """The variables that an operation defines."""
+
+    def __init__(self, definitions: Any) -> None:
+        """Raises Unexpected for a default that is not plainly right."""
+        self._converters: dict[str, Callable[[Any], Any]] = {}
+        self._required: list[str] = []
+        self._defaults: dict[str, Any] = {}
+        for definition in definitions:
+            name = definition.variable.name.value
+            type_: Any = type_from_ast(schema.graphql_schema, definition.type)
+            self._converters[name] = converter(type_)
+            if definition.default_value is not None:
+                self._defaults[name] = value_from_ast_untyped(definition.default_value)
+            elif isinstance(type_, GraphQLNonNull):
+                self._required.append(name)
+        self.always_there = frozenset((*self._defaults, *self._required))
+
+    def checked(self, given: Mapping[str, Any] | None) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        """Return the variables as JSON has them, with defaults, and as resolvers take them; raises Unexpected."""
+        given = {**self._defaults, **given} if given and self._defaults else given or self._defaults
+        for name in self._required:
+            if name not in given:
+                raise Unexpected
+        return given, {name: convert(given[name]) for name, convert in self._converters.items() if name in given}
+
+
+def _conditions(document: DocumentNode) -> tuple[str, ...]:
+    """The variables that decide whether a field is selected."""
+    names: set[str] = set()
+
+    class Conditions(Visitor):
+        def enter_directive(self, node: DirectiveNode, *_: Any) -> None:
+            if node.name.value in _CONDITIONS:
+                names.update(entry.value.name.value for entry in node.arguments or () if isinstance(entry.value, VariableNode))
+
+    visit(document, Conditions())
+    return tuple(sorted(names))

@@ -1,0 +1,97 @@
+"""What compiled functions call while they run."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from flowtrail.graphql.inputs import Unexpected
+from flowtrail.graphql.turns import Turns
+from flowtrail.observability import traces
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+
+    from flowtrail.graphql.ahead import Ahead
+    from flowtrail.graphql.context import Context
+
+
+class Run:
+    """One operation, or one event of a subscription, while it is executed."""
+
+    __slots__ = ("context", "given", "outcomes", "turns", "values")
+
+    def __init__(self, context: Context, given: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+        self.context = context
+        self.given = given
+        """Variables as JSON has them."""
+        self.values = values
+        """The same as resolvers take them."""
+        self.turns = Turns()
+        self.outcomes: dict[str, Any] = {}
+        """What the root fields of a mutation returned or raised, by response name: they are never called twice."""
+
+
+class Seen:
+    """As much of a resolver's `Info` as resolvers use."""
+
+    __slots__ = ("ahead", "context")
+
+    def __init__(self, context: Context, ahead: Ahead) -> None:
+        self.context = context
+        self.ahead = ahead
+
+
+async def kept(run: Run, name: str, work: Awaitable[Any]) -> Any:
+    """Return what a root field of a mutation returns, and note it, or what it raises."""
+    try:
+        value = await work
+    except Exception as error:
+        run.outcomes[name] = error
+        raise
+    run.outcomes[name] = value
+    return value
+
+
+async def spanned(name: str, work: Awaitable[Any]) -> Any:
+    """Return what a root field returns, in a span of its own."""
+    with traces.span(name):
+        return await work
+
+
+async def together(*work: Coroutine[Any, Any, Any]) -> list[Any]:
+    """Return what all return, which run at the same time; the first that raises cancels the others."""
+    tasks = [asyncio.ensure_future(one) for one in work]
+    try:
+        return await asyncio.gather(*tasks)
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        raise
+
+
+async def in_turns(complete: Callable[[Any], Any], items: Sequence[Any], run: Run) -> list[Any]:
+    """Return what `complete` makes of each item, with others' turns between them when they are many."""
+    completed, turns = [], run.turns
+    for item in listed(items):
+        if turns.are_over:
+            await turns.next()
+        completed.append(complete(item))
+    return completed
+
+
+async def each(complete: Callable[[Any, Run], Coroutine[Any, Any, Any]], items: Sequence[Any], run: Run) -> list[Any]:
+    """Return what `complete` makes of each item, all at the same time, so that loaders read for all at once."""
+    return await together(*(complete(item, run) for item in listed(items)))
+
+
+def listed(value: Any) -> Any:
+    """Return a value that is a list."""
+    if value.__class__ not in (list, tuple):
+        raise Unexpected
+    return value
+
+
+def refuse() -> Any:
+    """Stand where a value must not be missing."""
+    raise Unexpected
