@@ -21,6 +21,7 @@ from flowtrail.graphql.executions import Execution
 from flowtrail.graphql.nodes import NodeExecution
 from flowtrail.graphql.response import encode
 from flowtrail.graphql.schema import schema
+from live import socket
 from recorder import accept, finished, id_of, node_finished, node_started, now, started
 from support import Service
 
@@ -151,3 +152,71 @@ async def asked(service: Service, document: str, variables: dict[str, Any]) -> b
     answer = response.json()
     answer["errors"] = sorted(answer.get("errors", []), key=json.dumps)
     return json.dumps(answer).encode()
+
+
+async def test_what_a_mutation_did_before_it_failed_is_done_once(service: Service) -> None:
+    await fill(service)
+    flow = (await service.execute("{ flows { edges { node { id } } } }"))["data"]["flows"]["edges"][0]["node"]["id"]
+    document = (
+        "mutation ($a: ID!, $b: ID!) { a: deleteFlow(input: {id: $a}) { deletedId } b: deleteFlow(input: {id: $b}) { deletedId } }"
+    )
+    answer = await service.execute(document, {"a": flow, "b": "no id"}, token=service.record_token)
+    assert [(error["path"], error["extensions"]["code"]) for error in answer["errors"]] == [(["b"], "BAD_USER_INPUT")]
+
+
+VARIABLES: list[dict[str, Any]] = [
+    *({}, {"first": None}, {"first": 1}, {"first": 1.0}, {"first": "1"}, {"first": True}, {"first": 2**40}, {"first": [1]}),
+    *({"filter": None}, {"filter": {}}, {"filter": {"status": ["ERROR"]}}, {"filter": {"status": "ERROR"}}),
+    *({"filter": {"status": []}}, {"filter": {"status": ["NO"]}}, {"filter": {"unknown": 1}}, {"filter": []}),
+    *({"text": "ship"}, {"text": None}, {"text": 1}, {"all": False}, {"all": True, "text": "nowhere"}, {"all": None}, {"all": "x"}),
+    *({"paths": [{"path": "/city", "value": "Rome"}]}, {"paths": {"path": "/city", "value": "Rome"}}, {"paths": [None]}),
+    *({"value": {"a": 1}}, {"value": None}, {"value": "Rome"}, {"more": "is ignored"}),
+]
+
+
+async def test_variables_right_and_wrong(start_service: Any, service: Service) -> None:
+    await fill(service)
+    plain: Service = await start_service(compiled=False)
+    rows = "{ totalCount edges { node { initialParams } } }"
+    documents = (
+        f"""query ($first: Int = 2, $filter: ExecutionFilter, $text: String, $all: Boolean! = true, $paths: [ParamFilter!]) {{
+          executions(first: $first, filter: $filter) @include(if: $all) {rows}
+          a: executions(filter: {{text: $text, param: $paths}}) {rows}
+        }}""",
+        f"""query ($value: JSON = 1, $first: Int, $text: String) {{
+          executions(first: $first, filter: {{param: [{{path: "/city", value: $value}}]}}) {rows}
+          b: executions(filter: {{status: [ERROR, PENDING], text: $text}}) {rows}
+        }}""",
+    )
+    for document in documents:
+        for variables in VARIABLES:
+            by_plan = await asked(service, document, variables)
+            assert by_plan == await asked(plain, document, variables), (document, variables)
+
+
+EVERYTHING = """subscription ($after: String) { executionChanges(after: $after) {
+  __typename ... on ResyncRequired { reason }
+  ... on ExecutionChange {
+    kind execution { uuid initialParams initialParamsInfo { sizeBytes } result errorInfo { message stack } lateOutcome { result }
+      flow { name } parent { uuid result parent { uuid } } children { edges { node { uuid } } }
+      nodeExecutions { nodeName inputData inputInfo { sha256 } outputData } }
+    nodeExecution { nodeName inputData outputInfo { text } }
+  }
+} }"""
+
+
+async def test_an_event_has_all_that_is_selected_below_it(start_service: Any, service: Service) -> None:
+    cursor = (await service.execute("{ executions(first: 0) { changeCursor } }"))["data"]["executions"]["changeCursor"]
+    ids = await fill(service)
+    found = []
+    for one in (service, await start_service(compiled=False)):
+        async with socket(one) as client:
+            await client.subscribe(EVERYTHING, after=cursor)
+            found.append(await client.events(11))
+    assert found[0] == found[1]
+    first = [event for event in found[0] if event["execution"]["uuid"] == ids["execution"]]
+    assert {event["execution"]["initialParams"]["city"] for event in first} == {"Rome"}
+    assert [node["inputData"] for node in first[0]["execution"]["nodeExecutions"]] == [{"a": 1}, None]
+    assert [event["nodeExecution"]["outputInfo"] for event in first if event["kind"] == "NODE_FINISHED"] == [{"text": "[1,null]"}]
+    parents = [event["execution"]["parent"] for event in found[0] if event["execution"]["parent"]]
+    assert {parent["uuid"] for parent in parents} == {ids["execution"]}

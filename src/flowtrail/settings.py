@@ -149,7 +149,7 @@ class Settings(BaseSettings):
     statement_timeout: PositiveFloat = 5.0
     lock_timeout: PositiveFloat = 2.0
     compiled: bool = True
-    """Whether selections of documents that come again are compiled; answers are the same."""
+    """Whether documents are compiled; answers are the same."""
     log_level: LogLevel = "info"
     log_format: LogFormat = "auto"
     """`auto` is text on a terminal and JSON elsewhere."""

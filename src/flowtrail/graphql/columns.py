@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def column(name: str, make: Callable[[Any], Any] | None = None, *, description: str | None = None) -> Any:
     """Return a field that reads `row[name]` of its object, through `make` unless it is None.
 
-    The function notes both: a compiled selection reads the column itself (compiled.py).
+    The function notes the column: a compiled operation reads it itself (compiled/compiler.py).
     """
 
     def read(self: Any) -> Any:
@@ -22,5 +22,4 @@ def column(name: str, make: Callable[[Any], Any] | None = None, *, description: 
 
     read.__annotations__.clear()  # the field's own annotation tells its type
     read.column = name  # type: ignore[attr-defined]
-    read.make = make  # type: ignore[attr-defined]
     return strawberry.field(resolver=read, description=description)

@@ -9,7 +9,7 @@ from flowtrail import json_text
 from flowtrail.errors import FlowtrailError, Unavailable
 
 _TIMES = orjson.OPT_UTC_Z
-"""What compiled selections leave as it is: times in UTC that have microseconds (compiled.py)."""
+"""What compiled operations leave as it is: times in UTC that have microseconds (compiled/fields.py)."""
 
 
 def encode(response: dict[str, Any]) -> bytes:
