@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _CLOSED_RULES = (*specified_rules, NoSchemaIntrospectionCustomRule)
 _LONG_NUMBER = re.compile(rf"\d{{{json_text.MAX_DIGITS + 1}}}", re.ASCII)
 _KEPT_CHARACTERS = 500_000
-"""Of documents that are kept prepared; in memory a document is about a hundred times as large as its text."""
+"""Of documents that are kept prepared, counted again for each function compiled of one; in memory it is a hundred times as much."""
 
 
 class RequestRefused(Exception):
@@ -69,8 +69,8 @@ class Operation:
 @dataclass(frozen=True, slots=True)
 class _Prepared:
     node: DocumentNode
-    fits_any_variables: bool
-    """Whether it keeps the limits even with the largest pages, so that no request has to ask again."""
+    most_rows: int | None
+    """With the largest pages; None when that is over the limits, so that every request has to ask again."""
     plans: Plans | None
 
 
@@ -84,7 +84,7 @@ class Documents:
         self._introspection = settings.introspection
         self._compiles = settings.compiled
         self._kept: OrderedDict[tuple[str, bool], _Prepared] = OrderedDict()
-        self._kept_characters = 0
+        self._weight = 0
 
     def operation(self, request: OperationRequest, viewer: Viewer) -> Operation:
         """Return the operation that a request names; raises RequestRefused when it must not or can't be executed."""
@@ -94,7 +94,7 @@ class Documents:
             document = self._prepared(text, hides_schema)
             if not viewer.can_record:
                 limits.check_variables(request.variables)
-            if not document.fits_any_variables:
+            if document.most_rows is None:
                 limits.check(document.node, request.variables or {})
         except FlowtrailError as error:
             raise RequestRefused.because(error) from None
@@ -125,11 +125,20 @@ class Documents:
             self._kept.move_to_end(key)
             return document
         document = self._kept[key] = self._prepare(text, hides_schema)
-        self._kept_characters += len(text)
-        while self._kept_characters > _KEPT_CHARACTERS:
-            (forgotten, _), _ = self._kept.popitem(last=False)
-            self._kept_characters -= len(forgotten)
+        self._weight += len(text)
+        self._forget()
         return document
+
+    def _compiled(self, text: str, hides_schema: bool) -> None:
+        """Note that something was compiled of a document, which takes about as much memory as the document itself."""
+        if (text, hides_schema) in self._kept:
+            self._weight += len(text)
+            self._forget()
+
+    def _forget(self) -> None:
+        while self._weight > _KEPT_CHARACTERS:
+            (text, _), document = self._kept.popitem(last=False)
+            self._weight -= len(text) * (1 + (document.plans.compiled if document.plans is not None else 0))
 
     def _prepare(self, text: str, hides_schema: bool) -> _Prepared:
         if len(text) > limits.MAX_CHARACTERS:
@@ -138,7 +147,7 @@ class Documents:
             raise LimitExceeded(f"query: a number has more than {json_text.MAX_DIGITS} digits")
         try:
             node = parse(text, max_tokens=limits.MAX_TOKENS)
-            fits = limits.fits_any_variables(node)
+            most_rows = limits.most_rows(node)
             if self._only_trusted and node not in self._trusted:
                 raise Forbidden("query: only trusted documents are answered here")
             rules = _CLOSED_RULES if hides_schema else specified_rules
@@ -149,7 +158,9 @@ class Documents:
             raise LimitExceeded("query: the document is nested too deeply") from None
         if errors:
             raise RequestRefused([coded(error) for error in errors])
-        return _Prepared(node, fits, Plans(node) if self._compiles else None)
+        if not self._compiles:
+            return _Prepared(node, most_rows, None)
+        return _Prepared(node, most_rows, Plans(node, most_rows, lambda: self._compiled(text, hides_schema)))
 
 
 def _syntax_error(error: GraphQLSyntaxError) -> GraphQLError:

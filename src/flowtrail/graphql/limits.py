@@ -89,8 +89,12 @@ class _Measure:
         self.rows += other.rows
 
 
-def check(document: DocumentNode, variables: Mapping[str, Any]) -> None:
-    """Raise LimitExceeded, saying what was counted, the limit, and in which operation."""
+def check(document: DocumentNode, variables: Mapping[str, Any]) -> int:
+    """Return the rows that a document may hold, those of its largest operation.
+
+    Raises LimitExceeded, saying what was counted, the limit, and in which operation.
+    """
+    rows = 0
     operations = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
     _compare(len(operations), MAX_OPERATIONS, "operations", "the document")
     walk = _Walk(document, variables)
@@ -104,21 +108,22 @@ def check(document: DocumentNode, variables: Mapping[str, Any]) -> None:
         _compare(measure.aliases, MAX_ALIASES, "aliases", where)
         _compare(measure.directives + len(operation.directives or ()), MAX_DIRECTIVES, "directives", where)
         _compare(measure.rows, MAX_ROWS, "rows when all its pages and lists are full", where)
+        rows = max(rows, measure.rows)
     _compare(walk.spreads, MAX_SPREADS, "fragment spreads", "the document")
     _compare(walk.repeated, MAX_REPEATED, "repeated fields", "the document")
+    return rows
 
 
-def fits_any_variables(document: DocumentNode) -> bool:
-    """Return whether a document keeps all limits whatever its variables are.
+def most_rows(document: DocumentNode) -> int | None:
+    """Return the rows that a document may hold whatever its variables are; None when that is over the limit.
 
-    Raises LimitExceeded when it keeps them with none, not even with those that ask for the smallest pages.
+    Raises LimitExceeded when it keeps the limits with no variables, not even with those that ask for the smallest pages.
     """
     check(document, _SMALLEST_PAGES)
     try:
-        check(document, _LARGEST_PAGES)
+        return check(document, _LARGEST_PAGES)
     except LimitExceeded:
-        return False
-    return True
+        return None
 
 
 def check_variables(variables: Mapping[str, Any] | None) -> None:

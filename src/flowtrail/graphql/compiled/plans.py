@@ -32,8 +32,10 @@ if TYPE_CHECKING:
     from flowtrail.graphql.documents import Operation
 
 _CONDITIONS = ("skip", "include")
-_MOST_PLANS = 500
-"""Of one document: its variables can ask for as many selections as there are combinations of them."""
+_MOST_COMPILED = 50
+"""Functions of one document: its variables can ask for as many selections as there are combinations of them."""
+_WORTH_IT = 50
+"""A document that may hold so many rows is compiled when it comes for the first time; most that hold fewer never come again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +54,25 @@ class Prepared:
 class Plans:
     """The functions of one document. Their keys hold the identities of its nodes."""
 
-    def __init__(self, document: DocumentNode) -> None:
+    def __init__(self, document: DocumentNode, most_rows: int | None, note_compiled: Callable[[], None]) -> None:
+        """`most_rows` is how many the document may hold, None for very many; `note_compiled` is called for each function."""
+        self.compiled = 0
+        """How many functions there are."""
         self._document = document
+        self._is_large = most_rows is None or most_rows >= _WORTH_IT
+        self._uses = 0
+        self._note_compiled = note_compiled
         self._conditions = _conditions(document)
         self._variables: dict[str | None, _Variables | None] = {}
         self._functions: dict[tuple[Any, ...], Callable[..., Any] | None] = {}
 
     def prepared(self, operation: Operation) -> Prepared | None:
-        """Return what executes an operation; None when only graphql-core can, or says what is wrong with the variables."""
+        """Return what executes an operation; None when graphql-core shall: because only it can, for the first time, or to say
+        what is wrong with the variables.
+        """
+        self._uses += 1
+        if not self._is_worth_it:
+            return None
         try:
             variables = self._variables[operation.name]
         except KeyError:
@@ -81,6 +94,8 @@ class Plans:
         self, executor: Executor[Any], type_: GraphQLObjectType, details_list: FieldDetails
     ) -> Callable[[Any], dict[str, Any]] | None:
         """Return the function that completes objects of a selection; None when that takes more than reading them."""
+        if not self._is_worth_it:
+            return None
         coerced = executor.variable_values.coerced
         key = (type_, *(id(details.node) for details in details_list), *[coerced.get(name) for name in self._conditions])
         try:
@@ -88,14 +103,21 @@ class Plans:
         except KeyError:
             return self._compiled(key, lambda: Compiler(executor).reader(type_, details_list))
 
+    @property
+    def _is_worth_it(self) -> bool:
+        return self._is_large or self._uses > 1
+
     def _compiled(self, key: tuple[Any, ...], compile_: Callable[[], Callable[..., Any] | None]) -> Callable[..., Any] | None:
-        if len(self._functions) >= _MOST_PLANS:
+        if len(self._functions) >= _MOST_COMPILED:
             return None
         try:
             function = compile_()
         except Unexpected:
             function = None
         self._functions[key] = function
+        if function is not None:
+            self.compiled += 1
+            self._note_compiled()
         return function
 
     def _compiled_operation(self, operation: Operation, variables: _Variables) -> Callable[..., Any] | None:
