@@ -75,3 +75,25 @@ async def test_what_reading_raises_everybody_gets() -> None:
     for result in await asyncio.gather(loader.load(1), loader.load(1), return_exceptions=True):
         with pytest.raises(ValueError, match="no"):
             raise result  # type: ignore[misc]
+
+
+async def test_who_waits_for_several_batches_keeps_all_of_them_going() -> None:
+    go_on = asyncio.Event()
+
+    async def read(keys: list[str]) -> list[str]:
+        await go_on.wait()
+        return keys
+
+    loader = Loader(read)
+    leaving = asyncio.create_task(loader.load("a"))
+    await asyncio.sleep(0.01)
+    first = asyncio.create_task(loader.load("b"))
+    await asyncio.sleep(0.01)
+    both = asyncio.create_task(loader.load_many(["b", "a"]))
+    await asyncio.sleep(0.01)
+    leaving.cancel()
+    await asyncio.sleep(0.01)
+    go_on.set()
+    async with asyncio.timeout(10):
+        assert await both == ["b", "a"]
+        assert await first == "b"

@@ -29,15 +29,22 @@ class Loader(Generic[K, V]):
     async def load(self, key: K) -> V:
         """Return the value of a key; raises what the batch raises."""
         batch = self._batch_of(key)
-        return (await batch.values())[batch.places[key]]
+        waiting = batch.join()
+        try:
+            return (await waiting)[batch.places[key]]
+        finally:
+            batch.leave(waiting)
 
     async def load_many(self, keys: Iterable[K]) -> list[V]:
-        """Return the values of several keys."""
-        wanted = list(keys)
-        batches = [self._batch_of(key) for key in wanted]
-        for batch in dict.fromkeys(batches):
-            await batch.values()
-        return [(await batch.values())[batch.places[key]] for batch, key in zip(batches, wanted, strict=True)]
+        """Return the values of several keys; raises what one of their batches raises."""
+        batches = [(self._batch_of(key), key) for key in keys]
+        waiting = {batch: batch.join() for batch in dict.fromkeys(batch for batch, _ in batches)}
+        try:
+            values = {batch: await future for batch, future in waiting.items()}
+        finally:
+            for batch, future in waiting.items():
+                batch.leave(future)
+        return [values[batch][batch.places[key]] for batch, key in batches]
 
     def _batch_of(self, key: K) -> _Batch[K, V]:
         found = self._batches.get(key)
@@ -68,20 +75,22 @@ class _Batch(Generic[K, V]):
     def add(self, key: K) -> None:
         self.places[key] = len(self.places)
 
-    async def values(self) -> Sequence[V]:
-        """Return the values in the order of `places`; raises what reading them raises."""
-        if self._values is not None:
-            return self._values
-        if self._error is not None:
-            raise self._error
+    def join(self) -> asyncio.Future[Sequence[V]]:
+        """Return what the values will be, in the order of `places`. Whoever joins must leave."""
         waiting: asyncio.Future[Sequence[V]] = self._loop.create_future()
         self._waiting.add(waiting)
-        try:
-            return await waiting
-        finally:
-            self._waiting.discard(waiting)
-            if not self._waiting and self._values is None and self._error is None:
-                self._give_up()
+        self._tell(waiting)
+        return waiting
+
+    def leave(self, waiting: asyncio.Future[Sequence[V]]) -> None:
+        """Wait no longer. When nobody does, nothing is read."""
+        self._waiting.discard(waiting)
+        if not waiting.done():
+            waiting.cancel()
+        elif not waiting.cancelled():
+            waiting.exception()  # whoever waited for several has seen another's
+        if not self._waiting and not self._is_read:
+            self._give_up()
 
     def _begin(self) -> None:
         if not self.was_given_up:
@@ -94,12 +103,19 @@ class _Batch(Generic[K, V]):
         except Exception as error:
             self._error = error
         for waiting in self._waiting:
-            if waiting.done():
-                continue
-            if self._error is None:
-                waiting.set_result(self._values or ())
-            else:
-                waiting.set_exception(self._error)
+            self._tell(waiting)
+
+    @property
+    def _is_read(self) -> bool:
+        return self._values is not None or self._error is not None
+
+    def _tell(self, waiting: asyncio.Future[Sequence[V]]) -> None:
+        if waiting.done():
+            return
+        if self._error is not None:
+            waiting.set_exception(self._error)
+        elif self._values is not None:
+            waiting.set_result(self._values)
 
     def _give_up(self) -> None:
         self.was_given_up = True
