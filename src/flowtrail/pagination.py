@@ -37,7 +37,7 @@ class Position:
 
     @property
     def microseconds(self) -> int:
-        return _microseconds(self.started_at)
+        return (self.started_at - _EPOCH) // _MICROSECOND
 
     def encode(self) -> str:
         """Return the opaque cursor."""
@@ -66,12 +66,9 @@ class Position:
 
 def encode_cursor(started_at: datetime, id_: uuid.UUID) -> str:
     """Return the cursor of a position, for rows of which there are many."""
-    return encode_base64(_LAYOUT.pack(_VERSION, _microseconds(started_at), id_.bytes))
-
-
-def _microseconds(time: datetime) -> int:
-    since = time - _EPOCH
-    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+    since = started_at - _EPOCH
+    microseconds = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+    return encode_base64(_LAYOUT.pack(_VERSION, microseconds, id_.bytes))
 
 
 def encode_base64(packed: bytes) -> str:
