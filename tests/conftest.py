@@ -10,6 +10,7 @@ import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,20 @@ async def service(start_service: StartService) -> Service:
     """The service with its default settings."""
     running: Service = await start_service()
     return running
+
+
+@pytest.fixture
+def bound_scans(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
+    """`bound_scans(10)` lets a page look at ten candidates; statements that were made for another bound are forgotten."""
+    selection, pages = (import_module(f"flowtrail.executions.{name}") for name in ("selection", "pages"))
+
+    def bound(candidates: int) -> None:
+        pages._statement.cache_clear()
+        for name in ("SCAN_BOUND", "PARAMETER_SCAN_BOUND"):
+            monkeypatch.setattr(selection, name, candidates)
+
+    yield bound
+    pages._statement.cache_clear()
 
 
 @pytest.fixture

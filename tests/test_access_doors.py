@@ -291,3 +291,33 @@ def test_whatever_stands_in_the_headers_is_let_in_only_for_a_reason(headers: tup
         assert reached != "127.0.0.1" or page.host.lower().rstrip(".") in OWN_NAMES
     else:
         assert sent[0]["status"] in (403, 421)
+
+
+VISITS = st.tuples(
+    st.sampled_from(["localhost", "evil.example", "flowtrail.example", "127.0.0.1", ""]),
+    st.sampled_from([("127.0.0.1", 80), ("10.0.0.5", 80), None]),
+    st.booleans(),
+)
+
+
+@given(visits=st.lists(VISITS, min_size=2, max_size=12), allowed=st.sampled_from([(), ("flowtrail.example",), ("*",)]))
+def test_a_door_that_remembers_decides_as_a_new_one(visits: list[tuple[str, Any, bool]], allowed: tuple[str, ...]) -> None:
+    let_in: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        let_in.append(scope)
+
+    async def send(message: Any) -> None:
+        pass
+
+    def passes(door: doors.HostDoor, host: str, server: Any, has_token: bool) -> bool:
+        headers = [(b"host", host.encode())] + ([(b"authorization", b"Bearer x")] if has_token else [])
+        let_in.clear()
+        scope = {"type": "http", "method": "GET", "path": "/", "headers": headers, "server": server, "scheme": "http"}
+        asyncio.run(door(scope, None, send))  # type: ignore[arg-type]  # nothing is received
+        return bool(let_in)
+
+    remembering = doors.HostDoor(app, allowed)
+    with capture_logs():
+        for visit in visits:
+            assert passes(remembering, *visit) == passes(doors.HostDoor(app, allowed), *visit)

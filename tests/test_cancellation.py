@@ -9,6 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from flowtrail.graphql import execution
 from live import event_stream, socket
 from raw import wire
 from support import Service
@@ -49,16 +50,34 @@ async def patient(start_service: Any) -> Service:
     return service
 
 
-@pytest.mark.parametrize("query", [QUERY, BATCHED], ids=["one", "batched"])
-async def test_a_request_whose_client_goes_stops_its_sql(patient: Service, database_url: str, query: str) -> None:
+def posted(query: str) -> bytes:
     body = json.dumps({"query": query})
     head = f"POST /graphql HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    return f"{head}{body}".encode()
+
+
+@pytest.mark.parametrize("query", [QUERY, BATCHED], ids=["one", "batched"])
+async def test_a_request_whose_client_goes_stops_its_sql(patient: Service, database_url: str, query: str) -> None:
     async with locked(database_url) as waiting:
         async with wire(patient) as connection:
-            await connection.send(f"{head}{body}".encode())
+            await connection.send(posted(query))
             await waiting(1)
         await waiting(0)
     assert "errors" not in await patient.execute(query)
+
+
+async def test_a_request_that_took_its_time_leaves_the_connection_as_it_was(
+    patient: Service, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execution, "UNWATCHED_SECONDS", 0.0)
+    async with wire(patient) as connection:
+        for _ in range(2):
+            async with locked(database_url) as waiting:
+                await connection.send(posted(QUERY))
+                await waiting(1)
+            assert (await connection.answer()).status == 200
+        await connection.send(posted("{ __typename }"))
+        assert (await connection.answer()).status == 200
 
 
 async def test_a_socket_that_closes_stops_its_sql(patient: Service, database_url: str) -> None:

@@ -190,11 +190,34 @@ async def test_a_wrong_token_is_refused_before_the_body_is_read(service: Service
         assert (answer.status, "UNAUTHENTICATED" in answer.text) == (401, True)
 
 
-async def test_a_body_of_brackets_is_refused_undecoded(service: Service) -> None:
-    body = '{"query": "{ __typename }", "variables": {"x": [' + "[]," * 60_000 + "[]]}}"
-    response = await post(service, body)
-    assert (response.status_code, code_of(response)) == (413, "LIMIT_EXCEEDED")
-    assert (await post(service, body, authorization=f"Bearer {service.record_token}")).status_code == 200
+@pytest.mark.parametrize(
+    ("item", "readers", "recorders"), [("[],", 20_000, 500_000), ("{},", 20_000, 500_000), ("1,", 120_000, 2_000_000)]
+)
+async def test_what_takes_long_to_decode_is_counted_before(service: Service, item: str, readers: int, recorders: int) -> None:
+    authorization = f"Bearer {service.record_token}"
+    for limit, headers in ((readers, {}), (recorders, {"authorization": authorization})):
+        for count, status in ((limit - 10, 200), (limit + 1, 413)):
+            packed = '{"query": "{ __typename }", "other": [' + item * count + "0]}"
+            response = await post(service, packed, **headers)
+            assert response.status_code == status
+        assert code_of(response) == "LIMIT_EXCEEDED"
+        assert str(limit) in response.json()["errors"][0]["message"]
+
+
+async def test_other_methods_are_told_which_one_is_meant(service: Service) -> None:
+    for method in ("PUT", "PATCH", "DELETE"):
+        response = await service.client.request(method, "/graphql", json={"query": "{ __typename }"})
+        assert (response.status_code, response.headers["allow"]) == (405, "POST")
+    assert (await service.client.post("/graphql/nothing", json={"query": "{ __typename }"})).status_code in (404, 405)
+
+
+async def test_of_a_header_that_comes_twice_the_first_counts(service: Service) -> None:
+    body = '{"query": "{ __typename }"}'
+    for first, status in (("application/graphql-response+json", 200), ("text/plain", 406)):
+        async with wire(service) as connection:
+            accepted = f"accept: {first}\r\naccept: text/html\r\n"
+            await connection.send(f"{HEAD}{accepted}content-length: {len(body)}\r\n\r\n{body}".encode())
+            assert (await connection.answer()).status == status
 
 
 async def test_many_values_in_variables_are_for_recorders_only(service: Service) -> None:

@@ -1,7 +1,7 @@
 """Page bars: every numbered page is the one that counting by hand gives, at any rank, while rows come, end and go (spec 2.3)."""
 
 import random
-from importlib import import_module
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -159,9 +159,9 @@ async def test_beyond_the_bound_of_counting_the_cursor_carries_the_page_number(
 
 
 async def test_a_search_for_text_that_stops_at_its_bound_goes_on_from_there(
-    service: Service, database: Database, monkeypatch: pytest.MonkeyPatch
+    service: Service, bound_scans: Callable[[int], None]
 ) -> None:
-    monkeypatch.setattr(import_module("flowtrail.executions.selection"), "SCAN_BOUND", 10)
+    bound_scans(10)
     events = [
         started(at=BASE.replace(second=number), params={"city": "Oslo" if number in (3, 40) else "Rome"}) for number in range(60)
     ]

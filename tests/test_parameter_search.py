@@ -6,7 +6,6 @@ Parameters combined with every other filter are in test_reading_filters.
 import math
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from importlib import import_module
 from typing import Any
 
 import pytest
@@ -224,8 +223,8 @@ async def test_what_nothing_can_be_found_by_is_refused(service: Service) -> None
         searched_digest("/", "x" * math.ceil(MAX_LENGTH))
 
 
-async def test_a_search_that_stops_at_its_bound_goes_on_from_there(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(import_module("flowtrail.executions.selection"), "PARAMETER_SCAN_BOUND", 10)
+async def test_a_search_that_stops_at_its_bound_goes_on_from_there(service: Service, bound_scans: Callable[[int], None]) -> None:
+    bound_scans(10)
     ids = await record(service, *({"city": "Oslo"} for _ in range(45)))
     failed = [ids[30], ids[2]]
     await accept(service, *(finished(id_, at=BASE + timedelta(minutes=1), error="EXCEPTION") for id_ in failed))
@@ -263,9 +262,9 @@ async def test_a_secret_is_not_found_by_its_value(service: Service, tmp_path: An
 
 
 async def test_a_reader_of_one_server_finds_and_learns_nothing_of_others(
-    service: Service, database: Database, monkeypatch: pytest.MonkeyPatch
+    service: Service, database: Database, bound_scans: Callable[[int], None]
 ) -> None:
-    monkeypatch.setattr(import_module("flowtrail.executions.selection"), "PARAMETER_SCAN_BOUND", 2)
+    bound_scans(2)
     async with database.write() as write:
         token = await tokens.create(write, "desk", "read", ("orders",))
     ours = await record(service, *({"order": 1} for _ in range(5)), server="orders")

@@ -6,6 +6,7 @@ Domain functions take the connection they need and never commit; whoever opens `
 from __future__ import annotations  # asyncpg's classes are generic for the type checker only
 
 import asyncio
+import gc
 import time
 from contextlib import asynccontextmanager, suppress
 from copy import copy
@@ -59,6 +60,18 @@ class _Connection(asyncpg.Connection):
     def get_reset_query(self) -> str:
         was_cancelled, self._was_cancelled = self._was_cancelled, False
         return "SELECT 1" if was_cancelled else ""
+
+    async def copy_records_to_table(self, *arguments: Any, **options: Any) -> str:
+        """Copy records. A connection that was cut off before is given up; asyncpg would hold the COPY to be under way for ever."""
+        try:
+            return await super().copy_records_to_table(*arguments, **options)
+        except asyncpg.InternalClientError:
+            # Left behind is the future that the COPY would have waited for, and nobody to hear that it failed.
+            for left in gc.get_referents(self._protocol):  # type: ignore[attr-defined]
+                if isinstance(left, asyncio.Future):
+                    left.add_done_callback(lambda done: done.exception())
+            self.terminate()
+            raise
 
 
 async def _trace_statements(connection: asyncpg.Connection[asyncpg.Record]) -> None:

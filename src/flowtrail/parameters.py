@@ -22,6 +22,7 @@ MAX_LENGTH = 1000
 """Characters of the JSON text of such a value, at most."""
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False)
+_CONSTANTS = {None: "null", True: "true", False: "false"}
 _POINTER = re.compile(r"(/([^~/]|~[01])*)*")
 
 
@@ -81,10 +82,14 @@ def _canonical(value: Any, room: int, known: dict[int, str]) -> str | None:
     """The JSON text that all values equal to `value` share; None when it has more than `room` characters."""
     if isinstance(value, (dict, list)):
         text = known.get(id(value)) or _canonical_container(value, room, known)
-    elif isinstance(value, float) and value.is_integer():
+    elif isinstance(value, str):
+        text = _ENCODER.encode(value) if len(value) <= room else None
+    elif isinstance(value, bool) or value is None:
+        text = _CONSTANTS[value]
+    elif isinstance(value, int) or value.is_integer():
         text = str(int(value))
     else:
-        text = _ENCODER.encode(value) if not isinstance(value, str) or len(value) <= room else None
+        text = _ENCODER.encode(value)
     return None if text is None or len(text) > room else text
 
 

@@ -118,17 +118,21 @@ class _Axis:
     start: datetime
     end: datetime
     width: timedelta
+    counted: Range
+    """The same in whole minutes where it is open: nothing started outside, and rows need not be looked at one by one."""
 
     @classmethod
     def of(cls, within: Range, first: datetime, last: datetime, now: datetime) -> "_Axis":
         start = within.start or first
         end = within.end or max(now, last + timedelta(microseconds=1))
-        return cls(start, end, next(width for width in _WIDTHS if (end - start) / width <= MAX_BUCKETS - 1 or width == _WIDTHS[-1]))
+        width = next(width for width in _WIDTHS if (end - start) / width <= MAX_BUCKETS - 1 or width == _WIDTHS[-1])
+        counted = Range(within.start or _minute(start), within.end or _minute(end) + _MINUTE)
+        return cls(start, end, width, counted)
 
     @property
     def spans(self) -> list[Span]:
         coarsest = "minute" if self.width < _HOUR else "hour" if self.width < _DAY else "day"
-        return spans(Range(self.start, self.end), coarsest, inside=True)
+        return spans(self.counted, coarsest)
 
     def buckets(self, counted: Mapping[datetime, Counter[str]]) -> list[Bucket]:
         """All buckets without a gap, the first and last cut to the range."""
@@ -170,6 +174,10 @@ async def histograms(read: Read, flow_ids: Sequence[uuid.UUID], within: Range) -
     for row in rows:
         counted[row["flow_id"]].setdefault(row["bucket"], Counter())[row["status"]] = row["n"]
     return {flow_id: axes[flow_id].buckets(counted[flow_id]) if flow_id in axes else [] for flow_id in flow_ids}
+
+
+def _minute(time: datetime) -> datetime:
+    return time.replace(second=0, microsecond=0)
 
 
 def _at(number: int, width: timedelta) -> datetime:

@@ -57,6 +57,7 @@ def _bodies() -> Iterator[Case]:
         "many keys": json.dumps({"query": QUERY} | {f"k{n}": n for n in range(20_000)}).encode(),
         "array brackets": b'{"query": "{ __typename }", "x": ' + b"[]," * 3 + b"}",
         "many empty arrays": b'{"query": "{ __typename }", "variables": {"x": [' + b"[]," * 200_000 + b"[]]}}",
+        "many numbers": b'{"query": "{ __typename }", "variables": {"x": [' + b"1," * 200_000 + b"1]}}",
         "XML": b"<?xml version='1.0'?><!DOCTYPE x [<!ENTITY e SYSTEM 'file:///etc/passwd'>]><x>&e;</x>",
     }
     for name, content in raw.items():

@@ -143,7 +143,7 @@ async def _reading(
 
 @asynccontextmanager
 async def readers(dsn: str, folder: Path) -> AsyncIterator[tuple[Server, Server, Server]]:
-    """The service, the same without compiled selections, and bare.py."""
+    """The service, the same without compiled operations, and bare.py."""
     async with AsyncExitStack() as stack:
         yield (
             await stack.enter_async_context(servers.flowtrail(dsn, folder)),

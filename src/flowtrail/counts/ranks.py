@@ -46,17 +46,26 @@ class Ranks:
                     WHERE flow_id = scope.key AND {self._match} AND (
                         (grain = 'day' AND bucket > scope.day)
                         OR (grain = 'hour' AND bucket > scope.hour AND bucket < scope.day + interval '1 day')
-                        OR (grain = 'minute' AND bucket > scope.minute AND bucket < scope.hour + interval '1 hour'))
+                        OR (grain = 'minute' AND bucket >= scope.first AND bucket < scope.hour + interval '1 hour'))
                     UNION ALL
-                    SELECT n FROM execution_count_delta WHERE {self._of_key} AND {self._match} AND bucket > scope.minute
-                ) AS newer) + (
+                    SELECT n FROM execution_count_delta WHERE {self._of_key} AND {self._match} AND bucket >= scope.first
+                ) AS newer) + CASE WHEN scope.is_early THEN -(
+                    SELECT count(*) FROM execution
+                    WHERE {self._of_key} AND {self._match} AND (started_at, id) <= (scope.started_at, scope.id)
+                          AND started_at >= scope.minute
+                ) ELSE (
                     SELECT count(*) FROM execution
                     WHERE {self._of_key} AND {self._match} AND (started_at, id) > (scope.started_at, scope.id)
                           AND started_at < scope.minute + interval '1 minute'
-                ) AS rank
-                FROM (SELECT key, started_at, id, date_trunc('day', started_at, 'UTC') AS day,
-                             date_trunc('hour', started_at, 'UTC') AS hour, date_trunc('minute', started_at, 'UTC') AS minute
-                      FROM unnest($1::uuid[], $2::timestamptz[], $3::uuid[]) AS given(key, started_at, id)) AS scope""",
+                ) END AS rank
+                FROM (SELECT key, started_at, id, day, hour, minute, is_early,
+                             CASE WHEN is_early THEN minute ELSE minute + interval '1 minute' END AS first
+                      FROM (SELECT key, started_at, id, date_trunc('day', started_at, 'UTC') AS day,
+                                   date_trunc('hour', started_at, 'UTC') AS hour, date_trunc('minute', started_at, 'UTC') AS minute,
+                                   -- A crowded minute is looked at from its nearer end.
+                                   extract(second FROM started_at) < 30 AS is_early
+                            FROM unnest($1::uuid[], $2::timestamptz[], $3::uuid[]) AS given(key, started_at, id)) AS split
+                     ) AS scope""",
             list(positions),
             [position.started_at for position in positions.values()],
             [position.id for position in positions.values()],
@@ -79,14 +88,13 @@ class Ranks:
                 SELECT scope.key, scope.rank, e.started_at, e.id
                 FROM unnest($1::uuid[], $2::bigint[]) AS scope(key, rank)
                 JOIN days ON days.key = scope.key AND days.newer <= scope.rank AND scope.rank < days.newer + days.n
-                CROSS JOIN LATERAL (SELECT days.bucket, scope.rank - days.newer AS rest) AS day
+                CROSS JOIN LATERAL (SELECT days.bucket, days.n, scope.rank - days.newer AS rest) AS day
                 CROSS JOIN LATERAL ({self._inside("day", "hour")}) AS hour
                 CROSS JOIN LATERAL ({self._inside("hour", "minute")}) AS minute
                 CROSS JOIN LATERAL (
-                    SELECT started_at, id FROM execution
-                    WHERE {self._of_key} AND {self._match}
-                          AND started_at >= minute.bucket AND started_at < minute.bucket + interval '1 minute'
-                    ORDER BY started_at DESC, id DESC OFFSET minute.rest LIMIT 1
+                    ({self._in_minute("minute.rest * 2 <= minute.n", "DESC", "minute.rest")})
+                    UNION ALL
+                    ({self._in_minute("minute.rest * 2 > minute.n", "ASC", "minute.n - 1 - minute.rest")})
                 ) AS e""",
             [key for key, _ in wanted],
             [rank for _, rank in wanted],
@@ -97,7 +105,7 @@ class Ranks:
         """SQL for the bucket of the finer grain in which the rest of a rank falls."""
         span = f"bucket >= {outer}.bucket AND bucket < {outer}.bucket + interval '1 {outer}'"
         return f"""
-            SELECT bucket, {outer}.rest - newer AS rest FROM (
+            SELECT bucket, n, {outer}.rest - newer AS rest FROM (
                 SELECT bucket, n, sum(n) OVER (ORDER BY bucket DESC) - n AS newer FROM (
                     SELECT bucket, sum(n) AS n FROM (
                         SELECT bucket, n FROM execution_count
@@ -107,6 +115,14 @@ class Ranks:
                         WHERE {self._of_key} AND {self._match} AND {span}
                     ) AS counted GROUP BY bucket) AS summed) AS ordered
             WHERE newer <= {outer}.rest AND {outer}.rest < newer + n"""
+
+    def _in_minute(self, condition: str, direction: str, offset: str) -> str:
+        """SQL for the execution that comes after so many of its minute."""
+        return f"""
+            SELECT started_at, id FROM execution
+            WHERE {condition} AND {self._of_key} AND {self._match}
+                  AND started_at >= minute.bucket AND started_at < minute.bucket + interval '1 minute'
+            ORDER BY started_at {direction}, id {direction} OFFSET {offset} LIMIT 1"""
 
 
 def _literal(status: str) -> str:

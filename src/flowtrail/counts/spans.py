@@ -39,11 +39,11 @@ class Span(NamedTuple):
     """-1 for what is to be taken off again: fifty minutes are an hour less ten minutes."""
 
 
-def spans(within: Range, coarsest: str = "total", *, inside: bool = False) -> list[Span]:
+def spans(within: Range, coarsest: str = "total") -> list[Span]:
     """Return spans that together count what started in a range: at most two of each grain up to `coarsest`, and two of rows.
 
-    The rows are those of the minutes that the range begins and ends in the middle of. No span reaches beyond the range if all must
-    be `inside`.
+    The rows are those of at most half of the minutes that the range begins and ends in. A span may reach beyond the range, but not
+    beyond the buckets of the grain `coarsest` that the range begins and ends in.
     """
     start, end = within.bounds
     if start >= end:
@@ -51,35 +51,34 @@ def spans(within: Range, coarsest: str = "total", *, inside: bool = False) -> li
     cut = [Span("overdue", start, end)]
     if (start, end, coarsest) == (EARLIEST, LATEST, "total"):
         return [*cut, Span("total", TOTAL, LATEST), Span("delta", EARLIEST, LATEST)]
-    first, last = _ceiling(start, _WIDTHS["minute"]), _floor(end, _WIDTHS["minute"])
+    first, last = _nearest(start, _WIDTHS["minute"]), _nearest(end, _WIDTHS["minute"])
     if first >= last:
         return [*cut, Span("row", start, end)]
-    cut += [Span("delta", first, last), Span("row", start, first), Span("row", last, end), *_buckets(first, last, coarsest, inside)]
+    cut += [Span("delta", first, last), *_ends("row", start, first, last, end), *_buckets(first, last, coarsest)]
     return [span for span in cut if span.opens < span.closes]
 
 
-def _buckets(first: datetime, last: datetime, coarsest: str, inside: bool) -> Iterator[Span]:
+def _ends(source: str, start: datetime, first: datetime, last: datetime, end: datetime) -> Iterator[Span]:
+    """What a range from `start` to `end` has more, or less, than one from `first` to `last`."""
+    yield Span(source, start, first) if start <= first else Span(source, first, start, -1)
+    yield Span(source, last, end) if last <= end else Span(source, end, last, -1)
+
+
+def _buckets(first: datetime, last: datetime, coarsest: str) -> Iterator[Span]:
     """Whole minutes as few buckets: the coarser ones up to the nearest ends, and what those miss or have too much."""
     for grain, coarser in pairwise(_WIDTHS):
         width = _WIDTHS[coarser]
         start, end = _nearest(first, width), _nearest(last, width)
-        if inside:
-            start, end = _ceiling(first, width), _floor(last, width)
         if grain == coarsest or start >= end or abs(first - start) + abs(last - end) >= last - first:
             yield Span(grain, first, last)
             return
-        yield Span(grain, first, start) if first <= start else Span(grain, start, first, -1)
-        yield Span(grain, end, last) if end <= last else Span(grain, last, end, -1)
+        yield from _ends(grain, first, start, end, last)
         first, last = start, end
     yield Span("day", first, last)
 
 
 def _floor(time: datetime, width: timedelta) -> datetime:
     return time - (time - _EPOCH) % width
-
-
-def _ceiling(time: datetime, width: timedelta) -> datetime:
-    return time + (_EPOCH - time) % width
 
 
 def _nearest(time: datetime, width: timedelta) -> datetime:
@@ -100,7 +99,7 @@ def counted_in_spans(table: CountTable, overdue: str) -> str:
         SELECT made.bucket, made.{key}, made.n FROM execution_count_delta AS made
         WHERE span.source = 'delta' AND made.flow_id = span.flow_id AND {between.format("made.bucket")} AND {table.deltas}
         UNION ALL
-        SELECT e.started_at, {key_of_execution}, 1 FROM execution e
+        SELECT e.started_at, {key_of_execution}, span.sign FROM execution e
         WHERE span.source = 'row' AND e.flow_id = span.flow_id AND {between.format("e.started_at")} AND {table.executions}
         UNION ALL
         {overdue}

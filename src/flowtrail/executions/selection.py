@@ -8,6 +8,8 @@ combinations, and the other fields have none. What is left over is sifted from a
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any
 
 from flowtrail.executions.conditions import of_row
 from flowtrail.executions.filter import ExecutionFilter
@@ -35,74 +37,87 @@ class Selection:
 
     def arguments(self, scopes: Sequence[uuid.UUID | None]) -> Arguments:
         """Return the parameters that `rows` and `places` refer to."""
-        arguments, _, _ = self._sql()
-        arguments[0] = list(scopes)
-        return arguments
+        return Arguments([list(scopes), *_plan(self).values])
 
     @property
     def is_sifted(self) -> bool:
         """Whether the rows are sifted from candidates, of which a statement looks at a bounded number only."""
-        return self._sifted_by != ExecutionFilter()
+        return bool(_plan(self).sifting)
 
     @property
     def scan_bound(self) -> int:
         """How many candidates a statement looks at."""
-        found = self.candidates.filter
-        return SCAN_BOUND if found.parameters is None and found.trace_id is None else PARAMETER_SCAN_BOUND
+        return SCAN_BOUND if self.filter.parameters is None and self.filter.trace_id is None else PARAMETER_SCAN_BOUND
 
     @property
     def candidates(self) -> "Selection":
         """The rows that are looked at, in the order of an index."""
-        wanted = self.filter.canonical
-        found = ExecutionFilter(started_from=wanted.started_from, started_to=wanted.started_to)
-        of_flows = replace(found, flow_ids=wanted.flow_ids, servers=wanted.servers, flow_deleted=wanted.flow_deleted)
-        if wanted.parameters is not None:
-            found = replace(of_flows, parameters=wanted.parameters)
-        elif wanted.trace_id is not None:
-            found = replace(of_flows if self.scope_column == "flow_id" else found, trace_id=wanted.trace_id)
-        else:
-            found = of_flows if self._chooses_flows else found
-            if wanted.statuses == ("PENDING",):
-                found = replace(found, statuses=wanted.statuses)
-            elif wanted.is_preview:
-                found = replace(found, is_preview=True)
-            elif wanted.statuses is not None and "FULFILLED" not in wanted.statuses:
-                found = replace(found, statuses=wanted.statuses, error_kinds=wanted.error_kinds)
-        return Selection(self.scope_column, found, self.visible_servers)
+        return _plan(self).candidates
 
     def places(self, conditions: list[str], direction: str, limit: str) -> str:
         """SQL for where the first `limit` rows stand, as (started_at, id), read from an index alone if they are not sifted."""
-        _, walk, sifting = self._sql()
-        if not sifting:
-            return walk.places(conditions, direction, limit)
+        plan = _plan(self)
+        if not plan.sifting:
+            return plan.walk.places(conditions, direction, limit)
         return f"SELECT e.started_at, e.id FROM ({self.rows(conditions, direction, limit)}) AS e"
 
     def rows(self, conditions: list[str], direction: str, limit: str) -> str:
         """SQL for the first `limit` matching rows in `direction`, of the first `scan_bound` candidates if they are sifted."""
-        _, walk, sifting = self._sql()
-        if not sifting:
-            return walk.rows(conditions, direction, limit)
-        return f"""SELECT e.* FROM ({walk.rows(conditions, direction, str(self.scan_bound))}) AS e WHERE {" AND ".join(sifting)}
+        plan = _plan(self)
+        if not plan.sifting:
+            return plan.walk.rows(conditions, direction, limit)
+        candidates = plan.walk.rows(conditions, direction, str(self.scan_bound))
+        return f"""SELECT e.* FROM ({candidates}) AS e WHERE {" AND ".join(plan.sifting)}
                    ORDER BY e.started_at {direction}, e.id {direction} LIMIT {limit}"""
 
-    @property
-    def _chooses_flows(self) -> bool:
-        """Whether only some flows' indexes are walked. Most executions are of a flow that was not deleted, so that says nothing."""
-        wanted = self.filter
-        return bool(
-            self.scope_column == "flow_id"
-            or self.visible_servers is not None
-            or wanted.servers is not None
-            or wanted.flow_ids is not None
-            or wanted.flow_deleted
-        )
 
-    @property
-    def _sifted_by(self) -> ExecutionFilter:
-        return self.filter.canonical.without(self.candidates.filter)
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What a selection's SQL is put together from: made once for many pages of one filter."""
 
-    def _sql(self) -> tuple[Arguments, Walk, list[str]]:
-        """The arguments (`$1` is left to the scopes), the walk of the candidates, and the conditions they are sifted by."""
-        arguments = Arguments([None])
-        walk = Walk(self.scope_column, self.candidates.filter, self.visible_servers, arguments)
-        return arguments, walk, of_row(self._sifted_by, arguments)
+    candidates: Selection
+    walk: Walk
+    sifting: tuple[str, ...]
+    """Conditions on the candidates."""
+    values: tuple[Any, ...]
+    """Of the parameters from `$2` on."""
+
+
+@lru_cache(maxsize=256)
+def _plan(selection: Selection) -> _Plan:
+    wanted, arguments = selection.filter.canonical, Arguments([None])
+    candidates = Selection(selection.scope_column, _indexed(selection, wanted), selection.visible_servers)
+    walk = Walk(candidates.scope_column, candidates.filter, candidates.visible_servers, arguments)
+    sifting = of_row(wanted.without(candidates.filter), arguments)
+    return _Plan(candidates, walk, tuple(sifting), tuple(arguments[1:]))
+
+
+def _indexed(selection: Selection, wanted: ExecutionFilter) -> ExecutionFilter:
+    """What an index holds of what is wanted."""
+    found = ExecutionFilter(started_from=wanted.started_from, started_to=wanted.started_to)
+    of_flows = replace(found, flow_ids=wanted.flow_ids, servers=wanted.servers, flow_deleted=wanted.flow_deleted)
+    if wanted.parameters is not None:
+        return replace(of_flows, parameters=wanted.parameters)
+    if wanted.trace_id is not None:
+        return replace(of_flows if selection.scope_column == "flow_id" else found, trace_id=wanted.trace_id)
+    if _chooses_flows(selection):
+        found = of_flows
+    if wanted.statuses == ("PENDING",):
+        return replace(found, statuses=wanted.statuses)
+    if wanted.is_preview:
+        return replace(found, is_preview=True)
+    if wanted.statuses is not None and "FULFILLED" not in wanted.statuses:
+        return replace(found, statuses=wanted.statuses, error_kinds=wanted.error_kinds)
+    return found
+
+
+def _chooses_flows(selection: Selection) -> bool:
+    """Whether only some flows' indexes are walked. Most executions are of a flow that was not deleted, so that says nothing."""
+    wanted = selection.filter
+    return bool(
+        selection.scope_column == "flow_id"
+        or selection.visible_servers is not None
+        or wanted.servers is not None
+        or wanted.flow_ids is not None
+        or wanted.flow_deleted
+    )

@@ -28,14 +28,26 @@ MIB = 1024 * 1024
 class Limits:
     """How much may be in a body."""
 
-    bytes: int
+    size: int
+    """In bytes."""
     containers: int
     """Arrays and objects: each takes far longer to decode than the bytes it has."""
+    commas: int
+    """Between values, or in text: it is counted before anything is decoded."""
+
+    def broken_by(self, text: bytes) -> str | None:
+        """Return what a JSON text of no more than `size` has too much of; None when it keeps the limits."""
+        if text.count(b"[") + text.count(b"{") > self.containers:
+            return f"has more than {self.containers} arrays and objects"
+        if text.count(b",") > self.commas:
+            return f"has more than {self.commas} commas"
+        return None
 
 
-READERS = Limits(1 * MIB, 50_000)
-RECORDERS = Limits(8 * MIB, 500_000)
-"""More than any one event has, unless it is made of brackets: a recorder divides a batch that is refused."""
+READERS = Limits(1 * MIB, containers=20_000, commas=120_000)
+"""More than a document and its variables may have (limits.py)."""
+RECORDERS = Limits(8 * MIB, containers=500_000, commas=2_000_000)
+"""More than an event with a value of 1 MiB has, whatever it is: a recorder divides a batch that is refused."""
 
 
 class HttpRefusal(Exception):
@@ -81,9 +93,9 @@ class Body:
             raise HttpRefusal(415, BadUserInput("Content-Type: must be application/json"))
         if self._headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
             raise HttpRefusal(415, BadUserInput("Content-Encoding: a body must not be compressed"), {"Accept-Encoding": "identity"})
-        await self._read(limits.bytes, seconds)
-        if self._bytes.count(b"[") + self._bytes.count(b"{") > limits.containers:
-            raise HttpRefusal(413, LimitExceeded(f"the request body has more than {limits.containers} arrays and objects"))
+        await self._read(limits.size, seconds)
+        if (reason := limits.broken_by(self._bytes)) is not None:
+            raise HttpRefusal(413, LimitExceeded(f"the request body {reason}"))
         try:
             return json_text.load(self._bytes)
         except json_text.JsonTextError as error:

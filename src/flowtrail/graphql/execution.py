@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_UNWATCHED_SECONDS = 0.05
+UNWATCHED_SECONDS = 0.05
 """What is answered sooner is not worth watching whether its client is still there."""
 
 _unwinding: set[asyncio.Future[Any]] = set()
@@ -74,7 +74,7 @@ class _Watch:
         assert task is not None  # noqa: S101 (requests are answered in tasks)
         self._receive = receive
         self._task = task
-        self._timer = loop.call_later(_UNWATCHED_SECONDS, self._begin)
+        self._timer = loop.call_later(UNWATCHED_SECONDS, self._begin)
         self._watching: asyncio.Task[None] | None = None
         self._client_has_gone = False
 

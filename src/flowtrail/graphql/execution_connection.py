@@ -164,8 +164,8 @@ class ExecutionConnection:
         )
 
     @strawberry.field(
-        description="False when a search (for text, or for a parameter and something else) stopped at its bound with matches still "
-        "possible beyond it; hasNextPage is true then, and the next page goes on from there."
+        description="False when what was looked for is rare and the page stopped at its bound with matches still possible beyond "
+        "it; hasNextPage is true then, and the next page goes on from there, even if this one is empty."
     )
     def search_is_complete(self) -> bool:
         return self.page.stopped_at is None

@@ -124,7 +124,7 @@ class NodeStartedInput:
                 node_name=events.checked_text("nodeName", self.node_name),
                 node_type=events.checked_text("nodeType", self.node_type),
                 started_at=events.checked_time("startedAt", self.started_at),
-                input=_optional_payload("inputData", self.input_data, self.input_info),
+                input=None if self.input_data is strawberry.UNSET else _payload("inputData", self.input_data, self.input_info),
             )
         )
 
@@ -146,7 +146,7 @@ class NodeFinishedInput:
                 position=events.checked_position("position", self.position),
                 status=self.status.value,
                 ended_at=events.checked_time("endedAt", self.ended_at),
-                output=_optional_payload("outputData", self.output_data, self.output_info),
+                output=None if self.output_data is strawberry.UNSET else _payload("outputData", self.output_data, self.output_info),
                 error=_text("error", self.error, events.MAX_MESSAGE),
             )
         )
@@ -185,7 +185,7 @@ class ExecutionFinishedInput:
                 execution_id=self.execution_id,
                 status=self.status.value,
                 ended_at=events.checked_time("endedAt", self.ended_at),
-                result=_optional_payload("result", self.result, self.result_info),
+                result=None if self.result is strawberry.UNSET else _payload("result", self.result, self.result_info),
                 error=self.error_info.checked() if self.error_info else None,
             )
         )
@@ -363,8 +363,4 @@ def _text(field: str, text: str | None, limit: int = events.MAX_NAME) -> str | N
 
 
 def _payload(field: str, value: object, info: TruncationInput | None) -> events.Payload:
-    return events.payload_of(field, value, (info.size_bytes, info.sha256) if info else None)
-
-
-def _optional_payload(field: str, value: object, info: TruncationInput | None) -> events.Payload | None:
-    return None if value is strawberry.UNSET else _payload(field, value, info)
+    return events.payload_of(field, value, None if info is None else (info.size_bytes, info.sha256))

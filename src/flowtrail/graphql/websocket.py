@@ -244,8 +244,8 @@ def _decoded(text: str | None) -> dict[str, Any]:
         raise Closed(BAD_MESSAGE, "Invalid message: must be text")
     if len(text) > MAX_MESSAGE_CHARACTERS:
         raise Closed(TOO_LARGE, f"Message too large: at most {MAX_MESSAGE_CHARACTERS} characters")
-    if text.count("[") + text.count("{") > READERS.containers:
-        raise Closed(TOO_LARGE, f"Message too large: at most {READERS.containers} arrays and objects")
+    if (reason := READERS.broken_by(text.encode())) is not None:
+        raise Closed(TOO_LARGE, f"Message too large: it {reason}")
     try:
         message = json_text.load(text)
     except json_text.JsonTextError as error:

@@ -168,9 +168,8 @@ def payload_of(field: str, value: Any, truncation: tuple[float, str] | None) -> 
         text = json_text.dump(value)
     except json_text.JsonTextError as error:
         raise refused(field, str(error)) from None
-    size, sha256 = json_text.digest(text)
     if truncation is None:
-        return Payload(text, size, sha256, is_truncated=False)
+        return Payload(text, *json_text.digest(text), False)
     size_bytes, sha256_hex = truncation
     if not 0 <= size_bytes < 2**53 or size_bytes != int(size_bytes):
         raise refused(f"{field}Info.sizeBytes", "not a whole number of bytes")
