@@ -1,5 +1,6 @@
 """Compiled selections answer as graphql-core does: the same data, errors, nulls and paths."""
 
+import gc
 import json
 import os
 import random
@@ -241,3 +242,34 @@ async def test_an_event_has_all_that_is_selected_below_it(start_service: Any, se
     assert [event["nodeExecution"]["outputInfo"] for event in first if event["kind"] == "NODE_FINISHED"] == [{"text": "[1,null]"}]
     parents = [event["execution"]["parent"] for event in found[0] if event["execution"]["parent"]]
     assert {parent["uuid"] for parent in parents} == {ids["execution"]}
+
+
+async def test_an_answer_leaves_no_rows_to_the_garbage_collector(service: Service) -> None:
+    """What waits for it takes memory until then, and time to look through."""
+    ids = await fill(service)
+    documents = (
+        (
+            "{ executions { totalCount pageCursors { last { page } } edges { cursor node { id flow { name } parent { id } } } } }",
+            {},
+        ),
+        (
+            "query ($by: ExecutionBy!) { execution(by: $by) { initialParams nodeExecutions { inputData } children { totalCount } } }",
+            {"by": {"uuid": ids["execution"]}},
+        ),
+        ("query ($id: ID!) { flow(by: {id: $id}) { statistics { p50DurationMs topErrors { count } } } }", {"id": ids["flow"]}),
+    )
+    for document, variables in documents:
+        for _ in range(3):
+            assert "errors" not in await service.execute(document, variables)
+        gc.collect()
+        gc.disable()
+        try:
+            await service.execute(document, variables)
+            gc.set_debug(gc.DEBUG_SAVEALL)
+            gc.collect()
+            left = {type(one).__qualname__ for one in gc.garbage if type(one).__module__.startswith(("flowtrail", "asyncpg"))}
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+            gc.enable()
+        assert not left, (document, left)

@@ -4,7 +4,7 @@ import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TypeVar
 
 from flowtrail import counts, executions, flows, page_cursors, statistics
@@ -44,8 +44,8 @@ class Loaders:
     """The loaders of one operation. Each returns None (or nothing) for what does not exist or the viewer may not see."""
 
     def __init__(self, database: Database, servers: frozenset[str] | None) -> None:
-        self._database = database
-        self._servers = servers
+        # Not methods of this class: an operation's rows would have to wait for the garbage collector.
+        self._batches = _Batches(database, servers)
         self._top_errors: dict[int, Loader[tuple[uuid.UUID, Range], list[ErrorGroup]]] = {}
         self._executions: dict[Columns, Loader[uuid.UUID, Execution | None]] = {}
         self._nodes: dict[NodeColumns, Loader[uuid.UUID, list[NodeExecution] | None]] = {}
@@ -53,65 +53,74 @@ class Loaders:
 
     @cached_property
     def flow_by_id(self) -> Loader[uuid.UUID, Flow | None]:
-        return self._by_key(self._visible_flows)
+        return self._batches.by_key(self._batches.visible_flows)
 
     @cached_property
     def has_pending_by_flow(self) -> Loader[uuid.UUID, bool | None]:
-        return self._by_key(executions.pending_by_flow)
+        return self._batches.by_key(executions.pending_by_flow)
 
     @cached_property
     def page(self) -> Loader[PageKey, ExecutionPage]:
-        return Loader(self._pages)
+        return Loader(self._batches.pages)
 
     @cached_property
     def page_cursors(self) -> Loader[PageKey, PageCursors | None]:
-        return Loader(self._page_cursors)
+        return Loader(partial(self._batches.page_cursors, self.page))
 
     @cached_property
     def totals(self) -> Loader[tuple[uuid.UUID, bool | None], Counter[str]]:
-        return Loader(self._totals)
+        return Loader(self._batches.totals)
 
     @cached_property
     def bounded_count(self) -> Loader[tuple[uuid.UUID | None, Selection], tuple[int, bool]]:
-        return Loader(self._bounded_counts)
+        return Loader(self._batches.bounded_counts)
 
     @cached_property
     def summary(self) -> Loader[tuple[uuid.UUID, Range], Summary]:
-        return self._by_flow(statistics.summaries)
+        return self._batches.by_flow(statistics.summaries)
 
     @cached_property
     def percentiles(self) -> Loader[tuple[uuid.UUID, Range], Percentiles]:
-        return self._by_flow(statistics.percentiles)
+        return self._batches.by_flow(statistics.percentiles)
 
     @cached_property
     def histogram(self) -> Loader[tuple[uuid.UUID, Range], list[Bucket]]:
-        return self._by_flow(statistics.histograms)
+        return self._batches.by_flow(statistics.histograms)
 
     def execution_by_id(self, columns: Columns) -> Loader[uuid.UUID, Execution | None]:
         """The loader of executions with these columns."""
         if columns not in self._executions:
-            self._executions[columns] = self._by_key(lambda read, ids: self._visible_executions(read, ids, columns))
+            visible = partial(self._batches.visible_executions, columns)
+            self._executions[columns] = self._batches.by_key(visible)
         return self._executions[columns]
 
     def nodes_by_execution(self, columns: NodeColumns) -> Loader[uuid.UUID, list[NodeExecution] | None]:
         """The loader of all nodes of executions with these columns."""
         if columns not in self._nodes:
-            self._nodes[columns] = self._by_key(lambda read, ids: executions.nodes_by_execution(read, ids, columns))
+            self._nodes[columns] = self._batches.by_key(lambda read, ids: executions.nodes_by_execution(read, ids, columns))
         return self._nodes[columns]
 
     def node_by_key(self, columns: NodeColumns) -> Loader[NodeKey, NodeExecution | None]:
         """The loader of single nodes with these columns."""
         if columns not in self._nodes_by_key:
-            self._nodes_by_key[columns] = self._by_key(lambda read, keys: executions.nodes_by_key(read, keys, columns))
+            self._nodes_by_key[columns] = self._batches.by_key(lambda read, keys: executions.nodes_by_key(read, keys, columns))
         return self._nodes_by_key[columns]
 
     def top_errors(self, first: int) -> Loader[tuple[uuid.UUID, Range], list[ErrorGroup]]:
         """The loader of so many error groups."""
         if first not in self._top_errors:
-            self._top_errors[first] = self._by_flow(lambda read, ids, within: statistics.top_errors(read, ids, within, first))
+            self._top_errors[first] = self._batches.by_flow(partial(statistics.top_errors, first=first))
         return self._top_errors[first]
 
-    def _by_flow(
+
+class _Batches:
+    """What loaders read, for one viewer."""
+
+    def __init__(self, database: Database, servers: frozenset[str] | None) -> None:
+        self._database = database
+        self._servers = servers
+
+    def by_flow(
         self, load: Callable[[Read, list[uuid.UUID], Range], Awaitable[Mapping[uuid.UUID, V]]]
     ) -> Loader[tuple[uuid.UUID, Range], V]:
         async def batch(keys: list[tuple[uuid.UUID, Range]]) -> list[V]:
@@ -124,7 +133,7 @@ class Loaders:
 
         return Loader(batch)
 
-    def _by_key(self, load: Callable[[Read, list[K]], Awaitable[Mapping[K, V]]]) -> Loader[K, V | None]:
+    def by_key(self, load: Callable[[Read, list[K]], Awaitable[Mapping[K, V]]]) -> Loader[K, V | None]:
         async def batch(keys: list[K]) -> list[V | None]:
             async with self._database.read() as read:
                 found = await load(read, keys)
@@ -132,15 +141,15 @@ class Loaders:
 
         return Loader(batch)
 
-    async def _visible_flows(self, read: Read, ids: list[uuid.UUID]) -> dict[uuid.UUID, Flow]:
+    async def visible_flows(self, read: Read, ids: list[uuid.UUID]) -> dict[uuid.UUID, Flow]:
         found = await flows.flows_by_id(read, ids)
         return {id_: flow for id_, flow in found.items() if self._servers is None or flow.server in self._servers}
 
-    async def _visible_executions(self, read: Read, ids: list[uuid.UUID], columns: Columns) -> dict[uuid.UUID, Execution]:
+    async def visible_executions(self, columns: Columns, read: Read, ids: list[uuid.UUID]) -> dict[uuid.UUID, Execution]:
         found = await executions.executions_by_id(read, ids, columns)
         return {id_: row for id_, row in found.items() if self._servers is None or row["server"] in self._servers}
 
-    async def _pages(self, keys: list[PageKey]) -> list[ExecutionPage]:
+    async def pages(self, keys: list[PageKey]) -> list[ExecutionPage]:
         result: dict[PageKey, ExecutionPage] = {}
         for (selection, request, columns), group in _grouped(keys, lambda key: (key.selection, key.request, key.columns)):
             async with self._database.snapshot() if executions.is_sifted(selection) else self._database.read() as read:
@@ -148,8 +157,8 @@ class Loaders:
             result.update(zip(group, pages, strict=True))
         return [result[key] for key in keys]
 
-    async def _page_cursors(self, keys: list[PageKey]) -> list[PageCursors | None]:
-        pages = dict(zip(keys, await self.page.load_many(keys), strict=True))
+    async def page_cursors(self, page: Loader[PageKey, ExecutionPage], keys: list[PageKey]) -> list[PageCursors | None]:
+        pages = dict(zip(keys, await page.load_many(keys), strict=True))
         result: dict[PageKey, PageCursors | None] = {}
         for (selection, request), group in _grouped(keys, lambda key: (key.selection, key.request)):
             async with self._database.snapshot() as read:
@@ -157,7 +166,7 @@ class Loaders:
             result.update({key: bars[key.scope] for key in group})
         return [result[key] for key in keys]
 
-    async def _totals(self, keys: list[tuple[uuid.UUID, bool | None]]) -> list[Counter[str]]:
+    async def totals(self, keys: list[tuple[uuid.UUID, bool | None]]) -> list[Counter[str]]:
         result: dict[tuple[uuid.UUID, bool | None], Counter[str]] = {}
         for is_preview, group in _grouped(keys, lambda key: key[1]):
             async with self._database.read() as read:
@@ -165,7 +174,7 @@ class Loaders:
             result.update({(key, is_preview): counted[key] for key, _ in group})
         return [result[key] for key in keys]
 
-    async def _bounded_counts(self, keys: list[tuple[uuid.UUID | None, Selection]]) -> list[tuple[int, bool]]:
+    async def bounded_counts(self, keys: list[tuple[uuid.UUID | None, Selection]]) -> list[tuple[int, bool]]:
         result: dict[tuple[uuid.UUID | None, Selection], tuple[int, bool]] = {}
         for selection, group in _grouped(keys, lambda key: key[1]):
             async with self._database.read() as read:

@@ -15,6 +15,7 @@ from flowtrail.graphql.flows import Flow
 from flowtrail.graphql.ids import decode_id_of
 from flowtrail.graphql.nodes import NodeExecutionStatus
 from flowtrail.graphql.scalars import JSON
+from flowtrail.graphql.turns import Turns
 from flowtrail.recording import events
 from flowtrail.recording.machine import Receipt
 
@@ -311,8 +312,10 @@ class Mutation:
         if not events.EARLIEST <= input.sent_at < events.LATEST:
             raise BadUserInput("input.sentAt: lies outside the years 1970 to 8999")
         receipts: list[Receipt | None] = []
-        accepted = []
+        accepted, turns = [], Turns()
         for entry in input.events:
+            if turns.are_over:
+                await turns.next()
             try:
                 accepted.append(entry.checked())
                 receipts.append(None)
