@@ -253,7 +253,7 @@ async def test_an_answer_leaves_no_rows_to_the_garbage_collector(service: Servic
             {},
         ),
         (
-            "query ($by: ExecutionBy!) { execution(by: $by) { initialParams nodeExecutions { inputData } children { totalCount } } }",
+            "query ($by: ExecutionBy!) { execution(by: $by) { result nodeExecutions { inputData } children { totalCount } } }",
             {"by": {"uuid": ids["execution"]}},
         ),
         ("query ($id: ID!) { flow(by: {id: $id}) { statistics { p50DurationMs topErrors { count } } } }", {"id": ids["flow"]}),

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Callable
 from datetime import timedelta
 
 from playwright.async_api import Page, Route, expect
@@ -180,3 +181,15 @@ async def test_the_right_detail_wins_when_clicks_follow_quickly(page: Page, serv
     await expect(detail.get_by_text(first)).to_have_count(0)
     await expect(detail.get_by_text(second)).to_be_visible()
     await expect(page).to_have_url(f"{service.url}{usage(second)}")
+
+
+async def test_a_search_for_what_is_rare_goes_on_from_where_it_stopped(
+    page: Page, service: Service, bound_scans: Callable[[int], None]
+) -> None:
+    await flow(service)
+    await many(service, 60)
+    bound_scans(25)
+    await page.goto(usage(text="number: 33"))
+    await expect(page.get_by_role("heading", name="Nothing found so far")).to_be_visible()
+    await page.get_by_role("link", name="Search on").click()
+    await expect(rows(page).filter(has_text="number: 33")).not_to_have_count(0)

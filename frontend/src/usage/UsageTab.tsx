@@ -125,7 +125,13 @@ function ListContent({ usage, scope, place, addressOf }: ListContentProps): Reac
             isOutdated={usage.isOutdated}
           />
         ) : (
-          <Nothing scope={scope} filter={filter} after={after} addressOf={addressOf} />
+          <Nothing
+            scope={scope}
+            filter={filter}
+            after={after}
+            further={page.pageCursors?.next?.cursor ?? null}
+            addressOf={addressOf}
+          />
         )}
       </div>
       {page.pageCursors && (
@@ -139,10 +145,22 @@ interface NothingProps {
   scope: Scope;
   filter: UsageFilter;
   after: string | null;
+  /** Where to go on: of what is rare, a page looks through so many executions only. */
+  further: string | null;
   addressOf(place: UsagePlace): Address;
 }
 
-function Nothing({ scope, filter, after, addressOf }: NothingProps): ReactNode {
+function Nothing({ scope, filter, after, further, addressOf }: NothingProps): ReactNode {
+  if (further !== null) {
+    return (
+      <Notice title="Nothing found so far">
+        <p>There are more executions to look through.</p>
+        <Button component={Link} to={addressOf({ filter, after: further, execution: null })} variant="default">
+          Search on
+        </Button>
+      </Notice>
+    );
+  }
   if (after === null && !isFiltered(filter)) return <ExecutionEmptyState scope={scope} />;
   const to = after === null ? { filter: NO_FILTER, after, execution: null } : { filter, after: null, execution: null };
   return (
