@@ -34,8 +34,8 @@ ARGUMENTS: dict[str, list[str]] = {
     "FlowStatistics.topErrors": ["", "(first: 1)", "(first: -1)"],
 }  # fmt: skip
 """What a field is asked with: most of it is answered, some refused."""
-CHANGING = {"Recorder.lastSeenAt", "Recorder.clockSkewMs"}
-"""Fields whose values time alone changes."""
+CHANGING = {"Recorder.lastSeenAt", "Recorder.clockSkewMs", "ExecutionConnection.changeCursor"}
+"""Fields whose values time alone changes, or what others do meanwhile."""
 
 
 @dataclass

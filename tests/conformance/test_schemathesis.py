@@ -46,5 +46,5 @@ async def test_no_operation_of_the_schema_is_answered_without_a_code(start_servi
         answers[verdict(response.status_code, head, response.content.decode())] += 1
 
     await asyncio.to_thread(ask)
-    assert answers["200"] > 0
+    assert sum(number for answer, number in answers.items() if answer.startswith("200")) > 0, answers
     assert set(answers) <= {"200", "200 BAD_USER_INPUT", "200 NOT_FOUND", "400 BAD_USER_INPUT", "400 LIMIT_EXCEEDED"}, answers

@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-_SHARE = 0.005
+_SHARE = 0.001
 """Seconds for which an operation may go on before others have their turn."""
 
 
