@@ -247,7 +247,7 @@ async def test_an_event_has_all_that_is_selected_below_it(start_service: Any, se
 async def test_an_answer_leaves_no_rows_to_the_garbage_collector(service: Service) -> None:
     """What waits for it takes memory until then, and time to look through."""
     ids = await fill(service)
-    documents = (
+    documents: tuple[tuple[str, dict[str, Any]], ...] = (
         (
             "{ executions { totalCount pageCursors { last { page } } edges { cursor node { id flow { name } parent { id } } } } }",
             {},

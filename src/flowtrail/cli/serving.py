@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 DataDir = Annotated[Path | None, Parameter(show_default=False)]
 _SHUTDOWN_TIMEOUT = 10
 """Seconds that requests under way get to finish."""
-_COLLECT_AFTER = (20_000, 20, 20)
+_COLLECT_AFTER = (100_000, 20, 20)
 """Containers made and still alive when the garbage collector looks at them; it begins with 700, 10 and 10."""
 
 

@@ -13,7 +13,7 @@ from flowtrail.errors import BadUserInput, FlowtrailError
 from flowtrail.executions import ExecutionFilter, ExecutionPage, Selection
 from flowtrail.graphql.ahead import Info
 from flowtrail.graphql.connection import PageCursors, PageInfo
-from flowtrail.graphql.executions import Execution, ExecutionErrorKind, ExecutionStatus, columns_of, executions_of
+from flowtrail.graphql.executions import Execution, ExecutionErrorKind, ExecutionStatus, columns_of, executions_of, needs_more
 from flowtrail.graphql.ids import decode_id_of
 from flowtrail.graphql.loaders import PageKey
 from flowtrail.graphql.scalars import JSON
@@ -146,12 +146,14 @@ class ExecutionEdge:
 class ExecutionConnection:
     key: strawberry.Private[PageKey]
     page: strawberry.Private[ExecutionPage]
-    nodes: strawberry.Private[list[Execution]]
-    """Those of the page, with all that is selected below them."""
+    nodes: strawberry.Private[list[Execution] | None]
+    """Those of the page, with all that is selected below them; None when that is in their rows."""
 
     @strawberry.field
     def edges(self) -> list[ExecutionEdge]:
-        return [ExecutionEdge(node=node) for node in self.nodes]
+        # Not before they are asked for: of a hundred pages that were read at once each is made in a turn of its own.
+        nodes = self.nodes if self.nodes is not None else [Execution(row=row) for row in self.page.rows]
+        return [ExecutionEdge(node=node) for node in nodes]
 
     @strawberry.field
     def page_info(self) -> PageInfo:
@@ -244,4 +246,5 @@ async def connect(
     ahead = info.ahead.below("edges", "node")
     key = PageKey(scope, selection, request, ahead.derived(columns_of))
     page = await info.context.loaders.page.load(key)
-    return ExecutionConnection(key=key, page=page, nodes=await executions_of(info.context, page.rows, ahead))
+    nodes = await executions_of(info.context, page.rows, ahead) if needs_more(ahead) else None
+    return ExecutionConnection(key=key, page=page, nodes=nodes)

@@ -223,6 +223,11 @@ def columns_of(ahead: Ahead) -> Columns:
     return Columns(any(field in ahead for field in _REST), frozenset(texts | infos), frozenset(infos))
 
 
+def needs_more(ahead: Ahead) -> bool:
+    """Tell whether what is selected of executions takes more than their own rows."""
+    return bool(ahead.derived(_loads))
+
+
 async def executions_of(context: Context, rows: Sequence[executions.Execution], ahead: Ahead) -> list[Execution]:
     """Return executions with all that is selected below them; `rows` were read with columns_of it."""
     found = [Execution(row=row) for row in rows]

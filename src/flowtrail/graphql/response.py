@@ -12,8 +12,8 @@ _TIMES = orjson.OPT_UTC_Z
 """What compiled operations leave as it is: times in UTC that have microseconds (compiled/fields.py)."""
 
 
-def encode(response: dict[str, Any]) -> bytes:
-    """Return a response as JSON. A lone surrogate in an error message, quoted from the document, becomes U+FFFD."""
+def encode(response: Any) -> bytes:
+    """Return a response, or a part of one, as JSON. A lone surrogate, as in a message that quotes the document, becomes U+FFFD."""
     try:
         return orjson.dumps(response, option=_TIMES)
     except TypeError:

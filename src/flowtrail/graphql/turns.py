@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-_SHARE = 0.001
+_SHARE = 0.0005
 """Seconds for which an operation may go on before others have their turn."""
 
 
@@ -13,6 +13,8 @@ class Turns:
     def __init__(self) -> None:
         self._ends = time.monotonic() + _SHARE
         self._line = asyncio.Lock()
+        self.were_taken = False
+        """Whether others had one meanwhile."""
 
     @property
     def are_over(self) -> bool:
@@ -23,5 +25,6 @@ class Turns:
         """Return when there is time left."""
         async with self._line:
             if time.monotonic() > self._ends:
+                self.were_taken = True
                 await asyncio.sleep(0)
                 self._ends = time.monotonic() + _SHARE

@@ -19,7 +19,7 @@ from graphql.execution.collect_fields import collect_fields
 
 from flowtrail.graphql.ahead import Ahead
 from flowtrail.graphql.compiled import fields
-from flowtrail.graphql.compiled.running import Seen, each, in_turns, kept, listed, refuse, spanned, together
+from flowtrail.graphql.compiled.running import Seen, each, in_turn, in_turns, kept, listed, refuse, spanned, together
 from flowtrail.graphql.inputs import Unexpected
 from flowtrail.graphql.schema import schema
 from flowtrail.observability import traces
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
     FieldDetails: TypeAlias = list[Any]
     """What graphql-core collects for a response name: the field nodes that ask for it."""
+
+_VALUE = "<value>"
+"""Stands in an expression for what it is not decided yet how to get."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +54,8 @@ class Compiler:
         self._executor = executor
         self._always_there = always_there
         self._source = fields.Source(
-            Unexpected=Unexpected, seen=Seen, each=each, in_turns=in_turns, kept=kept, listed=listed, refuse=refuse,
-            spanned=spanned, together=together,
+            Unexpected=Unexpected, seen=Seen, each=each, in_turn=in_turn, in_turns=in_turns, kept=kept, listed=listed,
+            refuse=refuse, spanned=spanned, together=together,
         )  # fmt: skip
 
     def operation(self) -> Callable[[Any, Any], Any]:
@@ -144,10 +147,20 @@ class Compiler:
             text = f"spanned({f'{parent.name}.{node.name.value}'!r}, {text})"
         if root is OperationType.MUTATION:
             text = f"kept(r, {response_name!r}, {text})"
-        takes_run = root is not None or bool(resolver.info_parameter or field.args)
-        value = f"await {text}" if resolver.is_async else text
-        completed = self._completed(field.type, value, details_list)
-        return _Expression(completed.text, completed.awaits or resolver.is_async or takes_run, completed.has_list)
+        if resolver.is_async:
+            return self._awaited(field.type, text, details_list)
+        completed = self._completed(field.type, text, details_list)
+        takes_run = bool(resolver.info_parameter or field.args)
+        return _Expression(completed.text, completed.awaits or takes_run, completed.has_list)
+
+    def _awaited(self, type_: GraphQLOutputType, work: str, details_list: FieldDetails) -> _Expression:
+        """Return the expression that completes what the expression `work` has to be awaited for."""
+        completed = self._completed(type_, _VALUE, details_list)
+        if completed.awaits or not completed.has_list:
+            return _Expression(completed.text.replace(_VALUE, f"await {work}"), awaits=True, has_list=completed.has_list)
+        function = self._source.named("of_value")
+        self._source.add(f"def {function}(value): return {completed.text.replace(_VALUE, 'value')}")
+        return _Expression(f"await in_turn({function}, {work}, r)", awaits=True, has_list=True)
 
     def _completed(
         self, type_: GraphQLOutputType, value: str, details_list: FieldDetails, *, is_column: bool = False

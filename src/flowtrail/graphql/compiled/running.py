@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from flowtrail.graphql.inputs import Unexpected
+from flowtrail.graphql.response import encode
 from flowtrail.graphql.turns import Turns
 from flowtrail.observability import traces
 
@@ -70,13 +73,25 @@ async def together(*work: Coroutine[Any, Any, Any]) -> list[Any]:
         raise
 
 
+async def in_turn(complete: Callable[[Any], Any], work: Awaitable[Any], run: Run) -> Any:
+    """Return what `complete` makes of what `work` returns: when others had a turn before, encoded, since to encode all of a large
+    response at once would hold them up again.
+    """
+    value, turns = await work, run.turns
+    if turns.are_over:
+        await turns.next()
+    completed = complete(value)
+    return orjson.Fragment(encode(completed)) if turns.were_taken else completed
+
+
 async def in_turns(complete: Callable[[Any], Any], items: Sequence[Any], run: Run) -> list[Any]:
     """Return what `complete` makes of each item, with others' turns between them when they are many."""
     completed, turns = [], run.turns
     for item in listed(items):
         if turns.are_over:
             await turns.next()
-        completed.append(complete(item))
+        value = complete(item)
+        completed.append(orjson.Fragment(encode(value)) if turns.were_taken else value)
     return completed
 
 
