@@ -226,6 +226,7 @@ class _Pool:
         self._spare: list[_Pooled] = []
         self._waiting = 0
         self._expired = 0
+        self._is_closing = False
         self._returning: asyncio.Task[None] | None = None
         self._waits = metrics.connection_waits.labels(name)
         self._in_use = metrics.connections.labels(name)
@@ -245,7 +246,7 @@ class _Pool:
             raise
         finally:
             self._in_use.dec()
-            if is_clean and not self._waiting and not connection.is_closed():
+            if is_clean and not self._waiting and not self._is_closing and _is_open(connection):
                 self._keep(connection)
             else:
                 await self._pool.release(connection)
@@ -258,6 +259,7 @@ class _Pool:
 
     async def close(self) -> None:
         """Wait for what is under way, then close every connection."""
+        self._is_closing = True
         if self._returning is not None:
             self._returning.cancel()
         await self._return()
@@ -266,7 +268,7 @@ class _Pool:
     async def _taken(self) -> _Pooled:
         while self._spare:
             connection = self._spare.pop()
-            if not connection.is_closed():
+            if _is_open(connection):
                 self._waits.observe(0.0)
                 return connection
             await self._pool.release(connection)
@@ -293,8 +295,15 @@ class _Pool:
             await self._pool.release(self._spare.pop())
 
 
+def _is_open(connection: _Pooled) -> bool:
+    try:
+        return not connection.is_closed()
+    except asyncpg.InterfaceError:  # asyncpg has closed it by now, and the proxy stands for nothing
+        return False
+
+
 def _note_given_up(connection: _Pooled) -> None:
-    with suppress(AttributeError):  # asyncpg has closed it by now, and the proxy stands for nothing
+    with suppress(AttributeError):  # likewise
         connection.note_cancelled()  # type: ignore[attr-defined]  # a proxy of a _Connection
 
 
