@@ -1,5 +1,6 @@
 """Compiled selections answer as graphql-core does: the same data, errors, nulls and paths."""
 
+import asyncio
 import gc
 import json
 import os
@@ -14,14 +15,18 @@ from graphql.execution.collect_fields import FieldDetails
 from graphql.pyutils import Path
 
 from documents import Generator
+from flowtrail.auth import Viewer
+from flowtrail.database import Database
 from flowtrail.graphql import operations
 from flowtrail.graphql.compiled.fallback import FallbackExecutor
 from flowtrail.graphql.compiled.plans import Plans
-from flowtrail.graphql.documents import Operation
+from flowtrail.graphql.documents import Documents, Operation
 from flowtrail.graphql.executions import Execution
 from flowtrail.graphql.nodes import NodeExecution
+from flowtrail.graphql.requests import OperationRequest
 from flowtrail.graphql.response import encode
 from flowtrail.graphql.schema import schema
+from flowtrail.settings import Settings
 from live import socket
 from recorder import accept, finished, id_of, node_finished, node_started, now, started
 from support import Service
@@ -96,7 +101,7 @@ async def test_values_that_are_wrong_in_any_position() -> None:
         wrapped: Any = GraphQLList(GraphQLNonNull(type_) if choose.random() < 0.5 else type_)
         document = parse(text)
         answers = []
-        for plans in (None, Plans(document, None, lambda: None)):
+        for plans in (None, Plans(document, None, lambda _: None)):
             executor = FallbackExecutor.build(schema.graphql_schema, document, raw_variable_values=variables)
             executor.plans = plans
             answers.append(await completed(executor, wrapped, items))
@@ -209,11 +214,44 @@ async def test_variables_right_and_wrong(start_service: Any, service: Service) -
           executions(first: $first, filter: {{param: [{{path: "/city", value: $value}}]}}) {rows}
           b: executions(filter: {{status: [ERROR, PENDING], text: $text}}) {rows}
         }}""",
+        f"""query ($all: Boolean = true) {{ executions @include(if: $all) {rows} ...More @skip(if: $all) }}
+            fragment More on Query {{ c: executions {{ edges @include(if: $all) {{ cursor }} }} }}""",
     )
     for document in documents:
         for variables in VARIABLES:
             by_plan = await asked(service, document, variables)
             assert by_plan == await asked(plain, document, variables), (document, variables)
+
+
+async def test_an_event_waits_for_what_can_not_be_read_yet(start_service: Any, database: Database) -> None:
+    hasty: Service = await start_service(lock_timeout=0.1, sweep_interval=None)
+    document = "subscription { executionChanges { ... on ExecutionChange { kind execution { initialParams } } } }"
+    async with socket(hasty) as client:
+        await client.subscribe(document)
+        cursor = (await hasty.execute("{ executions(first: 0) { changeCursor } }"))["data"]["executions"]["changeCursor"]
+        await client.send({"id": "1", "type": "complete"})
+        await accept(hasty, started(params={"city": "Rome"}))
+        async with database.write() as write:
+            await write.execute("LOCK TABLE execution_payload IN ACCESS EXCLUSIVE MODE")
+            await client.subscribe(document.replace("executionChanges", f'executionChanges(after: "{cursor}")'), id_="2")
+            await asyncio.sleep(0.5)
+        assert (await client.event()) == {"kind": "STARTED", "execution": {"initialParams": {"city": "Rome"}}}
+
+
+async def test_a_document_is_kept_however_often_others_were_forgotten_while_they_were_compiled() -> None:
+    documents = Documents(Settings())
+    viewer = Viewer("reader", can_read=True, can_record=False)
+
+    def operation(text: str) -> Operation:
+        return documents.operation(OperationRequest.parse({"query": text}), viewer)
+
+    large = [f"{{ executions(first: {number}) {{ totalCount }} }} #{'x' * 90_000}" for number in range(60, 68)]
+    for _ in range(20):
+        asked = [operation(text) for text in large]  # more than are kept
+        again = [operation(text) for text in large]
+        assert all(one.plans is not None and one.plans.prepared(one) is not None for one in (*asked, *again))
+    small = operation("{ executions { totalCount } }")
+    assert operation("{ executions { totalCount } }").document is small.document
 
 
 EVERYTHING = """subscription ($after: String) { executionChanges(after: $after) {

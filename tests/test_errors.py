@@ -11,7 +11,7 @@ from uuid_utils.compat import uuid7
 from flowtrail import tokens
 from flowtrail.database import Database
 from reader import count, page
-from recorder import RECORD, REGISTER, accept, ask, error_of, iso, now, register, send, started
+from recorder import RECORD, REGISTER, accept, ask, error_of, id_of, iso, now, register, send, started
 from support import Service
 
 UNKNOWN = uuid.UUID(int=7)
@@ -295,6 +295,18 @@ async def test_our_own_faults_are_masked_and_logged_once_under_an_id(service: Se
     (logged,) = [entry for entry in logs if entry["event"] == "unexpected error"]
     assert logged["error_id"] == error["extensions"]["id"]
     assert logged["error_id"] in error["message"]
+
+
+async def test_what_belongs_to_an_execution_fails_its_field_and_not_the_list(service: Service, database: Database) -> None:
+    start = started()
+    await accept(service, start)
+    async with database.write() as write:
+        await write.execute("ALTER TABLE flow RENAME TO lost")
+    for _ in range(2):
+        answer = await service.execute("{ executions { edges { node { uuid flow { name } } } } }")
+        (edge,) = answer["data"]["executions"]["edges"]
+        assert edge["node"] == {"uuid": id_of(start), "flow": None}
+        assert [error["path"] for error in answer["errors"]] == [["executions", "edges", 0, "node", "flow"]]
 
 
 async def test_a_list_reads_no_payload_table(service: Service, database: Database) -> None:

@@ -22,7 +22,7 @@ from flowtrail.executions.selection import Selection
 from flowtrail.pagination import Page, PageRequest, Position
 from flowtrail.sql import Arguments
 
-_KEPT_STATEMENTS = 500
+_KEPT_STATEMENTS = 100
 """Texts of statements; most clients' filters have few shapes."""
 
 

@@ -83,7 +83,7 @@ class _Plan:
     """Of the parameters from `$2` on."""
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=100)
 def _plan(selection: Selection) -> _Plan:
     wanted, arguments = selection.filter.canonical, Arguments([None])
     candidates = Selection(selection.scope_column, _indexed(selection, wanted), selection.visible_servers)

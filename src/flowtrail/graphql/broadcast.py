@@ -63,12 +63,20 @@ class Renderer:
 
     async def render(self, event: Any) -> str:
         """Return the response to one event as JSON."""
+        if isinstance(event, ExecutionChange):
+            event = await self._patiently_completed(event)
         return encode(response_of(await in_time(self._result(event), self._context.timeout))).decode()
+
+    async def _patiently_completed(self, event: ExecutionChange) -> ExecutionChange:
+        """Wait for a database that is away, or the change would be lost to its subscribers."""
+        while True:
+            try:
+                return await completed(event, self._context.fresh(), self._ahead)
+            except (Unavailable, TimedOut):
+                await asyncio.sleep(_PAUSE)
 
     async def _result(self, event: Any) -> ExecutionResult:
         context = self._context.fresh()
-        if isinstance(event, ExecutionChange):
-            event = await completed(event, context, self._ahead)
         if self._prepared is not None:
             with suppress(Exception):  # graphql-core meets the same, and reports it
                 return ExecutionResult(await self._prepared.function(event, self._prepared.run(context)), None)

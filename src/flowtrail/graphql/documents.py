@@ -129,10 +129,11 @@ class Documents:
         self._forget()
         return document
 
-    def _compiled(self, text: str, hides_schema: bool) -> None:
+    def _compiled(self, key: tuple[str, bool], plans: Plans) -> None:
         """Note that something was compiled of a document, which takes about as much memory as the document itself."""
-        if (text, hides_schema) in self._kept:
-            self._weight += len(text)
+        kept = self._kept.get(key)
+        if kept is not None and kept.plans is plans:  # it may have been forgotten meanwhile, and prepared again
+            self._weight += len(key[0])
             self._forget()
 
     def _forget(self) -> None:
@@ -160,7 +161,7 @@ class Documents:
             raise RequestRefused([coded(error) for error in errors])
         if not self._compiles:
             return _Prepared(node, most_rows, None)
-        return _Prepared(node, most_rows, Plans(node, most_rows, lambda: self._compiled(text, hides_schema)))
+        return _Prepared(node, most_rows, Plans(node, most_rows, lambda plans: self._compiled((text, hides_schema), plans)))
 
 
 def _syntax_error(error: GraphQLSyntaxError) -> GraphQLError:

@@ -74,6 +74,8 @@ class ExecutionFilterInput:
             check_list(f"filter.{_CAMEL.get(name, name)}", getattr(self, name))
         for name in ("failed_node_id", "client_name", "trace_id", "text"):
             check_text(f"filter.{_CAMEL.get(name, name)}", getattr(self, name))
+        for server in self.server or ():
+            check_text("filter.server", server)
         if self.duration_ms_at_least is not None and not 0 <= self.duration_ms_at_least <= _LONGEST_MS:
             raise BadUserInput(f"filter.durationMsAtLeast: must lie between 0 and {_LONGEST_MS:.0f}")
         return ExecutionFilter(

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated
@@ -169,7 +169,7 @@ class Execution(Node):
 
     @strawberry.field(description="Null once the flow is deleted, or when no such tool existed.")
     def flow(self) -> Annotated["Flow", strawberry.lazy("flowtrail.graphql.flows")] | None:
-        return self.loaded.flow if self.loaded else None
+        return self._loaded("flow").flow
 
     @strawberry.field(description="The parameters that the MCP client sent.")
     def initial_params(self) -> JSON:
@@ -186,11 +186,11 @@ class Execution(Node):
 
     @strawberry.field(description="The steps inside it, in the order they started; visible as soon as they start.")
     def node_executions(self) -> list[NodeExecution]:
-        return [NodeExecution(row=row) for row in self.loaded.nodes] if self.loaded else []
+        return [NodeExecution(row=row) for row in self._loaded("nodeExecutions").nodes]
 
     @strawberry.field(description="The execution whose flow called this one.")
     def parent(self) -> Annotated["Execution", strawberry.lazy("flowtrail.graphql.executions")] | None:
-        return self.loaded.parent if self.loaded else None
+        return self._loaded("parent").parent
 
     @strawberry.field(description="The executions that this one's flow called, newest first.")
     async def children(
@@ -206,21 +206,28 @@ class Execution(Node):
         selection = Selection("parent_execution_id", visible_servers=info.context.viewer.servers)
         return await connect(info, self.row["id"], selection, first, after, last, before)
 
+    def _loaded(self, name: str) -> "_Loaded":
+        """What was loaded beside the row; raises what went wrong with what this field needs."""
+        loaded = self.loaded if self.loaded is not None else _Loaded()
+        if name in loaded.failures:
+            raise loaded.failures[name]
+        return loaded
+
 
 def columns_of(ahead: Ahead) -> Columns:
     """Return what has to be read of executions, by what is selected of them."""
-    texts = {name for field, name in _TEXTS.items() if field in ahead}
-    infos = {name for field, name in _INFOS.items() if field in ahead}
+    texts = {name for selected, name in _TEXTS.items() if selected in ahead}
+    infos = {name for selected, name in _INFOS.items() if selected in ahead}
     late = ahead.below("lateOutcome")
-    for where, field, name, wanted in (
+    for where, selected, name, wanted in (
         (late, "result", "late_result", texts),
         (late, "resultInfo", "late_result", infos),
         (ahead.below("errorInfo"), "stack", "error_stack", texts),
         (late.below("errorInfo"), "stack", "late_error_stack", texts),
     ):
-        if field in where:
+        if selected in where:
             wanted.add(name)
-    return Columns(any(field in ahead for field in _REST), frozenset(texts | infos), frozenset(infos))
+    return Columns(any(selected in ahead for selected in _REST), frozenset(texts | infos), frozenset(infos))
 
 
 def needs_more(ahead: Ahead) -> bool:
@@ -235,7 +242,7 @@ async def executions_of(context: Context, rows: Sequence[executions.Execution], 
     if loads and found:
         for execution in found:
             execution.loaded = _Loaded()
-        first, *others = (load(context, found, ahead.below(field)) for field, load in loads)
+        first, *others = (_attempt(name, load(context, found, ahead.below(name)), found) for name, load in loads)
         await (asyncio.gather(first, *others) if others else first)
     return found
 
@@ -253,6 +260,16 @@ class _Loaded:
     nodes: Sequence[executions.NodeExecution] = ()
     flow: "Flow | None" = None
     parent: Execution | None = None
+    failures: dict[str, Exception] = field(default_factory=dict)
+    """By field, what was raised instead: it fails that field, not the list."""
+
+
+async def _attempt(name: str, load: "Awaitable[None]", found: list[Execution]) -> None:
+    try:
+        await load
+    except Exception as error:
+        for execution in found:
+            _of(execution).failures[name] = error
 
 
 def _of(execution: Execution) -> _Loaded:
@@ -289,4 +306,4 @@ _LOADS: "dict[str, _Load]" = {"nodeExecutions": _load_nodes, "flow": _load_flows
 
 
 def _loads(ahead: Ahead) -> "list[tuple[str, _Load]]":
-    return [(field, load) for field, load in _LOADS.items() if field in ahead]
+    return [(name, load) for name, load in _LOADS.items() if name in ahead]

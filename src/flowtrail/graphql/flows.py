@@ -122,6 +122,8 @@ class FlowFilterInput:
     def checked(self) -> FlowFilter:
         """Return the filter; raises BadUserInput naming the field that is wrong."""
         check_list("filter.server", self.server)
+        for server in self.server or ():
+            check_text("filter.server", server)
         check_text("filter.text", self.text)
         return FlowFilter(self.server, self.text, self.has_pending_executions)
 

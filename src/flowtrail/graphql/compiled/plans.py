@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import structlog
 from graphql import (
     DirectiveNode,
+    GraphQLError,
     GraphQLNonNull,
     VariableNode,
     Visitor,
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from flowtrail.graphql.context import Context
     from flowtrail.graphql.documents import Operation
 
+log = structlog.get_logger()
+
 _CONDITIONS = ("skip", "include")
 _MOST_COMPILED = 50
 """Functions of one document: its variables can ask for as many selections as there are combinations of them."""
@@ -54,7 +58,7 @@ class Prepared:
 class Plans:
     """The functions of one document. Their keys hold the identities of its nodes."""
 
-    def __init__(self, document: DocumentNode, most_rows: int | None, note_compiled: Callable[[], None]) -> None:
+    def __init__(self, document: DocumentNode, most_rows: int | None, note_compiled: Callable[[Plans], None]) -> None:
         """`most_rows` is how many the document may hold, None for very many; `note_compiled` is called for each function."""
         self.compiled = 0
         """How many functions there are."""
@@ -112,12 +116,15 @@ class Plans:
             return None
         try:
             function = compile_()
-        except Unexpected:
+        except (Unexpected, GraphQLError):  # of a condition that is null
+            function = None
+        except Exception:
+            log.exception("a document could not be compiled")
             function = None
         self._functions[key] = function
         if function is not None:
             self.compiled += 1
-            self._note_compiled()
+            self._note_compiled(self)
         return function
 
     def _compiled_operation(self, operation: Operation, variables: _Variables) -> Callable[..., Any] | None:
