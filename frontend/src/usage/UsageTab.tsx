@@ -174,7 +174,7 @@ function Nothing({ scope, filter, after, further, addressOf }: NothingProps): Re
 }
 
 function counted(total: number | null, isExact: boolean | null): string {
-  if (total === null) return "";
+  if (total === null || (total === 0 && isExact === false)) return "";
   const number = total.toLocaleString();
   return `${isExact === false ? `More than ${number}` : number} ${total === 1 ? "execution" : "executions"}`;
 }
