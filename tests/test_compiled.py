@@ -81,8 +81,9 @@ async def completed(executor: Any, type_: Any, items: Any) -> tuple[bytes, list[
         if executor.is_awaitable(data):  # large values are completed in turns, as these are on a slow machine
             data = await data
     except Exception:
-        data = None
-    return encode({"data": data}), told({"list": data}, [{"path": error.path} for error in executor.collected_errors.errors])
+        return encode({"data": None}), ["what holds the list is null"]
+    errors = [{"path": error.path, "message": error.message} for error in executor.collected_errors.errors]
+    return encode({"data": data}), told({"list": data}, errors)
 
 
 async def test_values_that_are_wrong_in_any_position() -> None:
@@ -168,7 +169,10 @@ async def asked(service: Service, document: str, variables: dict[str, Any]) -> b
 
 
 def told(data: Any, errors: list[dict[str, Any]]) -> list[str]:
-    """What errors say about data: what is null because of one, and its code. Of several that make one thing null, any is told."""
+    """What errors say about data: what is null because of one, its code, and its message if it is of that very field.
+
+    Of several fields that make what they are part of null any may be told of.
+    """
     found = set()
     for error in errors:
         value, place = data, []
@@ -177,7 +181,8 @@ def told(data: Any, errors: list[dict[str, Any]]) -> list[str]:
                 break
             place.append(key)
             value = value[key]
-        found.add(json.dumps([place, (error.get("extensions") or {}).get("code")]))
+        message = error["message"] if place == list(error["path"]) else None
+        found.add(json.dumps([place, (error.get("extensions") or {}).get("code"), message]))
     return sorted(found)
 
 

@@ -39,12 +39,12 @@ async def test_no_operation_of_the_schema_is_answered_without_a_code(start_servi
     answers: Counter[str] = Counter()
 
     @given(case=schema.as_strategy())
-    @examples(60)
+    @examples(150)
     def ask(case: Any) -> None:
         response = case.call(base_url=service.graphql_url, headers=headers)
         head = "".join(f"{name}: {' '.join(values)}\n" for name, values in response.headers.items())
         answers[verdict(response.status_code, head, response.content.decode())] += 1
 
     await asyncio.to_thread(ask)
-    assert sum(number for answer, number in answers.items() if answer.startswith("200")) > 0, answers
+    assert answers["200"] > 0, answers
     assert set(answers) <= {"200", "200 BAD_USER_INPUT", "200 NOT_FOUND", "400 BAD_USER_INPUT", "400 LIMIT_EXCEEDED"}, answers

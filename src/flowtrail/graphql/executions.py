@@ -1,11 +1,11 @@
 """Executions: one call of a flow each. Rows come from `execution`; payloads, nodes, flow and relatives only when selected."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import strawberry
@@ -76,6 +76,18 @@ class ExecutionErrorInfo:
     stack: str | None = strawberry.field(description="Only when the recorder was told to send stacks.")
 
 
+def _error_info(row: executions.Execution, prefix: str) -> ExecutionErrorInfo:
+    """Return the error of an execution, or with the prefix of its late outcome."""
+    values: Mapping[str, Any] = row
+    return ExecutionErrorInfo(
+        kind=ExecutionErrorKind(values[f"{prefix}error_kind"]),
+        message=values[f"{prefix}error_message"] or "",
+        node_id=values[f"{prefix}failed_node_id"],
+        node_name=values[f"{prefix}failed_node_name"],
+        stack=values.get(f"{prefix}error_stack"),
+    )
+
+
 @strawberry.type(
     description="A result that came after the execution had timed out or was interrupted: kept, without rewriting history."
 )
@@ -88,16 +100,7 @@ class LateOutcome:
 
     @strawberry.field
     def error_info(self) -> ExecutionErrorInfo | None:
-        row = self.row
-        if row["late_error_kind"] is None:
-            return None
-        return ExecutionErrorInfo(
-            kind=ExecutionErrorKind(row["late_error_kind"]),
-            message=row["late_error_message"] or "",
-            node_id=row["late_failed_node_id"],
-            node_name=row["late_failed_node_name"],
-            stack=row.get("late_error_stack"),
-        )
+        return _error_info(self.row, "late_") if self.row["late_error_kind"] is not None else None
 
     @strawberry.field
     def result_info(self) -> PayloadInfo | None:
@@ -138,16 +141,7 @@ class Execution(Node):
 
     @strawberry.field(description="There exactly when the status is ERROR.")
     def error_info(self) -> ExecutionErrorInfo | None:
-        row = self.row
-        if row["error_kind"] is None:
-            return None
-        return ExecutionErrorInfo(
-            kind=ExecutionErrorKind(row["error_kind"]),
-            message=row["error_message"] or "",
-            node_id=row["failed_node_id"],
-            node_name=row["failed_node_name"],
-            stack=row.get("error_stack"),
-        )
+        return _error_info(self.row, "") if self.row["error_kind"] is not None else None
 
     @strawberry.field
     def late_outcome(self) -> LateOutcome | None:

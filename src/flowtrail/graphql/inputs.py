@@ -27,15 +27,14 @@ if TYPE_CHECKING:
     from graphql import GraphQLInputField, GraphQLInputType
     from strawberry.types.field import StrawberryField
 
-_AS_IT_IS = {
-    "JSON": "True",
+AS_IT_IS = {
     "String": "{v}.__class__ is str",
     "ID": "{v}.__class__ is str",
     "Boolean": "{v}.__class__ is bool",
     "Int": "{v}.__class__ is int and -0x80000000 <= {v} < 0x80000000",
     "Float": "{v}.__class__ is float and {v} - {v} == 0",
 }
-"""When a scalar's value `v` comes in unchanged."""
+"""When a scalar's value `v` is right, and goes in or out unchanged."""
 _KEPT_UUIDS = 1000
 
 
@@ -113,7 +112,9 @@ class _Expressions:
         """Return the expression for what is in `v`, which is not null."""
         match type_:
             case GraphQLScalarType():
-                as_it_is = _AS_IT_IS.get(type_.name, "False").format(v=v)
+                if type_.name == "JSON":
+                    return v
+                as_it_is = AS_IT_IS.get(type_.name, "False").format(v=v)
                 return f"({v} if {as_it_is} else {self._named('coerce', _coercion(type_))}({v}))"
             case GraphQLEnumType():
                 return f"{self._named('members', {name: type_.coerce_input_value(name) for name in type_.values})}[{v}]"

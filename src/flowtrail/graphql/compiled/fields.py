@@ -21,7 +21,7 @@ from graphql import (
 )
 from strawberry.types.base import StrawberryMaybe
 
-from flowtrail.graphql.inputs import Unexpected, converter
+from flowtrail.graphql.inputs import AS_IT_IS, Unexpected, converter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container
@@ -29,15 +29,8 @@ if TYPE_CHECKING:
     from graphql import FieldNode, GraphQLArgument, GraphQLField, GraphQLLeafType, ObjectFieldNode, ValueNode
     from strawberry.types.field import StrawberryField
 
-AS_IT_IS = {
-    "String": "{v}.__class__ is str",
-    "ID": "{v}.__class__ is str",
-    "Boolean": "{v}.__class__ is bool",
-    "Int": "{v}.__class__ is int and -0x80000000 <= {v} < 0x80000000",
-    "Float": "{v}.__class__ is float and {v} - {v} == 0",
-    "DateTime": "{v}.__class__ is datetime and {v}.tzinfo is UTC and {v}.microsecond",
-}
-"""When a scalar's value `v` goes out unchanged. Times are formatted with the response (response.py)."""
+_UTC_TIME = "{v}.__class__ is datetime and {v}.tzinfo is UTC and {v}.microsecond"
+"""When a time `v` is formatted with the response (response.py)."""
 
 
 class Source:
@@ -73,7 +66,7 @@ def leaf(source: Source, type_: GraphQLLeafType, v: str) -> str:
         return f"({source.named('Fragment', orjson.Fragment)}({v}) if {v}.__class__ is str else {complete})"
     if type_.name == "UUID":
         return f"(str({v}) if isinstance({v}, {source.named('UUID', uuid.UUID)}) else {complete})"
-    as_it_is = AS_IT_IS.get(type_.name)
+    as_it_is = _UTC_TIME if type_.name == "DateTime" else AS_IT_IS.get(type_.name)
     return f"({v} if {as_it_is.format(v=v)} else {complete})" if as_it_is else complete
 
 
