@@ -10,10 +10,19 @@ import pytest
 from flowtrail.settings import Settings
 from live import CHANGES, socket
 from own_postgres import OwnPostgres, own_postgres
-from recorder import accept, finished, id_of, started
+from recorder import accept, finished, id_of, node_started, started
 from support import Service, running_service
 
 COUNT = "{ executions { totalCount changeCursor } }"
+
+EVERYTHING = """
+subscription Everything($after: String) {
+  executionChanges(after: $after) {
+    ... on ExecutionChange {
+      execution { initialParams flow { executions { totalCount } } nodeExecutions { inputData } } nodeExecution { inputData }
+    }
+  }
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +100,23 @@ async def test_a_service_starts_while_its_standby_is_away(primary: OwnPostgres, 
     standby.stop()
     async with reading_from(standby, primary, tmp_path) as service:
         await count(service)
+
+
+async def test_an_event_shows_what_a_standby_does_not_know_yet(primary: OwnPostgres, tmp_path: Path) -> None:
+    standby = await primary.standby()
+    async with reading_from(standby, primary, tmp_path, bound=60) as service, socket(service) as client:
+        await is_read_from(standby, service)
+        await standby.caught_up_with(primary)
+        await standby.execute("SELECT pg_wal_replay_pause()")
+        cursor = (await service.execute(COUNT))["data"]["executions"]["changeCursor"]
+        await client.subscribe(EVERYTHING, after=cursor)
+        first = started(params={"order": 7})
+        await accept(service, first, node_started(id_of(first), inputData={"step": 1}))
+        began, node = await client.events(2)
+        assert began["execution"]["initialParams"] == {"order": 7}
+        assert began["execution"]["flow"]["executions"]["totalCount"] >= 1
+        assert [each["inputData"] for each in node["execution"]["nodeExecutions"]] == [node["nodeExecution"]["inputData"]] == [{"step": 1}]
+        await standby.execute("SELECT pg_wal_replay_resume()")
 
 
 async def test_subscribing_after_a_cursor_that_was_read_at_the_standby_misses_nothing(primary: OwnPostgres, tmp_path: Path) -> None:

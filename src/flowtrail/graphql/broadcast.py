@@ -71,12 +71,12 @@ class Renderer:
         """Wait for a database that is away, or the change would be lost to its subscribers."""
         while True:
             try:
-                return await completed(event, self._context.fresh(), self._ahead)
+                return await completed(event, self._context.following(), self._ahead)
             except (Unavailable, TimedOut):
                 await asyncio.sleep(_PAUSE)
 
     async def _result(self, event: Any) -> ExecutionResult:
-        context = self._context.fresh()
+        context = self._context.following()
         if self._prepared is not None:
             with suppress(Exception):  # graphql-core meets the same, and reports it
                 return ExecutionResult(await self._prepared.function(event, self._prepared.run(context)), None)

@@ -115,7 +115,7 @@ class ChangeStream:
         self.ahead = ahead
         """What is selected of each event."""
         self._context = context
-        self._database = context.database
+        self._database = context.database.primary
         self._tail = context.tail
         self._after = after
 
@@ -138,11 +138,11 @@ class ChangeStream:
         try:
             async for loaded in self.missed(lambda: follower.join(self._tail)):
                 for event in loaded.events(self.chosen):
-                    yield await completed(event, self._context.fresh(), self.ahead)
+                    yield await completed(event, self._context.following(), self.ahead)
             while True:
                 loaded = await LoadedBatch.load(self._database, await follower.mailbox.take(), self.chosen)
                 for event in loaded.events(self.chosen):
-                    yield await completed(event, self._context.fresh(), self.ahead)
+                    yield await completed(event, self._context.following(), self.ahead)
         except changes.ResyncRequired as resync:
             yield resync_event(resync)
         finally:

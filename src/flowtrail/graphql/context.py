@@ -37,8 +37,12 @@ class Context(BaseContext):
         return Loaders(self.database, self.viewer.servers)
 
     def fresh(self) -> Context:
-        """Return a context for the next operation, or the next event, of the same viewer."""
+        """Return a context for the next operation of the same viewer."""
         return Context(self.database, self.tail, self.viewer, self.timeout)
+
+    def following(self) -> Context:
+        """Return a context for the next event: what is read for it may not be older than its change, as a standby can be."""
+        return Context(self.database.primary, self.tail, self.viewer, self.timeout)
 
     def require_reader(self) -> None:
         """Raise unless the viewer may read."""

@@ -26,7 +26,7 @@ class Endpoint:
         self.settings = service.settings
         self.documents = Documents(service.settings)
         self.streams = Streams(service.settings.streams_per_client)
-        self.broadcast = Broadcast(service.database, service.tail)
+        self.broadcast = Broadcast(service.database.primary, service.tail)
         self.stopping = asyncio.Event()
         """Set when the process stops: streams end, and their clients connect anew."""
         self._service = service
