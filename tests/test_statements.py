@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 from uuid_utils.compat import uuid7
 
+from flowtrail.database import Database
 from recorder import accept, ask, finished, node_finished, node_started, register, started
 from support import Service
 
@@ -144,12 +145,31 @@ async def test_what_is_not_selected_costs_nothing(service: Service, statements: 
         ("edges { node { initialParams initialParamsInfo { text } } }", 1),
         ("edges { node { result resultInfo { sizeBytes } errorInfo { stack } } }", 1),
         ("edges { node { flow { name inputSchema } } }", 2),
-        ("edges { node { nodeExecutions { nodeName status } } }", 2),
+        ("edges { node { nodeExecutions { nodeName status } } }", 1),
         ("edges { node { nodeExecutions { inputData inputInfo { text } outputData } } }", 2),
         ("edges { node { id } }", 1),
     ):
         sent = await statements.of(service, f"{{ executions(first: 100) {{ {selected} }} }}")
         assert len(sent) == expected, (selected, sent)
+
+
+async def test_what_could_not_be_read_is_not_asked_for_again(
+    start_service: StartService, statements: Statements, database: Database
+) -> None:
+    hasty: Service = await start_service(lock_timeout=0.1, sweep_interval=None, fold_interval=None)
+    id_ = str(uuid7())
+    await accept(hasty, started(id_), node_started(id_), finished(id_))
+    for document in (
+        "{ executions(first: 60) { edges { cursor node { id status } } } }",
+        "query ($uuid: UUID!) { execution(by: {uuid: $uuid}) { id result nodeExecutions { id outputData } } }",
+    ):
+        await statements.of(hasty, document, uuid=id_)
+        async with database.write() as write:
+            await write.execute("LOCK TABLE execution IN ACCESS EXCLUSIVE MODE")
+            statements.sent.clear()
+            response = await hasty.execute(document, {"uuid": id_})
+        assert [error["extensions"]["code"] for error in response["errors"]] == ["TIMEOUT"]
+        assert len(statements.sent) == 1, statements.sent
 
 
 async def test_an_execution_with_everything_costs_the_same_however_many_nodes_it_has(

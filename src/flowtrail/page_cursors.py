@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 
 from flowtrail.counts import ALL_FLOWS, Ranks, overdue
 from flowtrail.database import Read
-from flowtrail.executions import BoundedRanks, ExecutionPage, Selection, position_of
+from flowtrail.executions import BoundedRanks, ExecutionPage, Selection
 from flowtrail.pagination import PageRequest, Position
 
 COUNT_BOUND = 10_000
@@ -72,7 +72,7 @@ class _Bar:
     def last(self) -> int | None:
         if self.total is None:
             return None
-        return max((self.total + self.size - 1) // self.size, self.current if self.page.rows else 1)
+        return max((self.total + self.size - 1) // self.size, self.current if self.page.first else 1)
 
     @property
     def numbers(self) -> range:
@@ -144,11 +144,11 @@ async def _bars(
     places: _Places[K], request: PageRequest[Position], pages: Mapping[K, ExecutionPage]
 ) -> dict[K, PageCursors | None]:
     totals = await places.totals()
-    ranks = await places.ranks({key: position_of(page.rows[0]) for key, page in pages.items() if page.rows})
+    ranks = await places.ranks({key: page.first for key, page in pages.items() if page.first})
     goes_on_behind_all = request.after is not None and not request.backward
     bars: dict[K, _Bar] = {}
     for key, page in pages.items():
-        rank = ranks.get(key) if page.rows else totals[key] if goes_on_behind_all else 0
+        rank = ranks.get(key) if page.first else totals[key] if goes_on_behind_all else 0
         if rank is not None:
             bars[key] = _Bar(page, request.size, totals[key], rank)
     positions = await places.positions((key, rank) for key, bar in bars.items() for rank in bar.wanted)

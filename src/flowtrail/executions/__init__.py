@@ -5,6 +5,7 @@ selection.py  the same as SQL: what an index finds, and what is sifted from that
 walk.py       the first of these
 conditions.py the second
 rows.py       what is read of each
+written.py    what PostgreSQL writes of each as JSON itself
 pages.py      pages of them, what is pending, and bounded counts
 ranks.py      ranks and positions, for numbered pages
 details.py    nodes
@@ -37,20 +38,27 @@ from flowtrail.executions.rows import (
     stored_payload,
 )
 from flowtrail.executions.selection import Selection
+from flowtrail.executions.written import Constant, Form, Leaf, Nodes, Object, Written
 
 __all__ = [
     "COMPLETE",
     "LISTED",
     "BoundedRanks",
     "Columns",
+    "Constant",
     "Execution",
     "ExecutionFilter",
     "ExecutionPage",
+    "Form",
+    "Leaf",
     "NodeColumns",
     "NodeExecution",
     "NodeKey",
+    "Nodes",
+    "Object",
     "Selection",
     "StoredPayload",
+    "Written",
     "any_pending",
     "bounded_counts",
     "compare_parameters",

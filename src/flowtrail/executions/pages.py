@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import asyncpg
 
@@ -19,6 +19,7 @@ from flowtrail import changes
 from flowtrail.database import Read
 from flowtrail.executions.rows import COMPLETE, Columns, Execution, position_of
 from flowtrail.executions.selection import Selection
+from flowtrail.executions.written import Written
 from flowtrail.pagination import Page, PageRequest, Position
 from flowtrail.sql import Arguments
 
@@ -28,23 +29,27 @@ _KEPT_STATEMENTS = 100
 
 @dataclass(frozen=True, slots=True)
 class ExecutionPage(Page[Execution]):
-    """A page, and where in the feed its rows were read; `stopped_at` is where a search stopped, if it did."""
+    """A page of rows, or of what was written of them; `stopped_at` is where a search stopped, if it did."""
 
-    read_at: changes.Position
+    first: Position | None
+    """Where its newest execution stands; None for an empty page."""
+    last: Position | None
     is_backward: bool
+    written: str | None = None
+    """A JSON array in the place of rows."""
+    read_at: changes.Position | None = None
+    """Where in the feed it was read, if that was asked for."""
     stopped_at: Position | None = None
 
     @property
     def start(self) -> Position | None:
         """Where paging backward goes on."""
-        first = position_of(self.rows[0]) if self.rows else None
-        return self.stopped_at if self.stopped_at is not None and self.is_backward else first
+        return self.stopped_at if self.stopped_at is not None and self.is_backward else self.first
 
     @property
     def end(self) -> Position | None:
         """Where paging forward goes on."""
-        last = position_of(self.rows[-1]) if self.rows else None
-        return self.stopped_at if self.stopped_at is not None and not self.is_backward else last
+        return self.stopped_at if self.stopped_at is not None and not self.is_backward else self.last
 
 
 async def pages(
@@ -52,23 +57,28 @@ async def pages(
     scopes: Sequence[uuid.UUID | None],
     selection: Selection,
     request: PageRequest[Position],
-    columns: Columns = COMPLETE,
+    columns: Columns | Written = COMPLETE,
+    *,
+    with_position: bool = True,
 ) -> list[ExecutionPage]:
     """Return one page for each scope, in their order, in one statement (of a search in two, which need one snapshot).
 
-    A scope is what `selection` says, [None] for all executions.
+    A scope is what `selection` says, [None] for all executions. `with_position` asks for `read_at`.
     """
-    sql, values = _statement(selection, columns, request.backward, request.after is not None, request.before is not None)
+    shape = _Shape(columns, request.backward, request.after is not None, request.before is not None, with_position)
+    sql, values = _statement(selection, shape)
     places = [value for position in (request.after, request.before) if position for value in (position.started_at, position.id)]
     rows = await read.fetch(sql, list(scopes), *values, *places, request.size + 1)
+    if isinstance(columns, Written):
+        return await _with_stops(read, scopes, selection, request, [_written_page(row, request, with_position) for row in rows])
     if len(scopes) == 1:
-        return await _with_stops(read, scopes, selection, request, [_page(rows, request)])
+        return await _with_stops(read, scopes, selection, request, [_page(rows, request, with_position)])
     found: list[list[asyncpg.Record]] = [[] for _ in scopes]
     for row in rows:
         found[row["scope_number"] - 1].append(row)
     found_pages = []
     for rows_of_scope in found:
-        found_pages.append(_page(rows_of_scope, request))
+        found_pages.append(_page(rows_of_scope, request, with_position))
         await asyncio.sleep(0)  # a hundred pages in a row would hold up everybody else
     return await _with_stops(read, scopes, selection, request, found_pages)
 
@@ -79,24 +89,48 @@ def is_sifted(selection: Selection) -> bool:
     return selection.is_sifted
 
 
+class _Shape(NamedTuple):
+    """What the text of a statement depends on, beside the selection."""
+
+    columns: Columns | Written
+    is_backward: bool
+    has_after: bool
+    has_before: bool
+    with_position: bool
+
+
 @lru_cache(maxsize=_KEPT_STATEMENTS)
-def _statement(
-    selection: Selection, columns: Columns, is_backward: bool, has_after: bool, has_before: bool
-) -> tuple[str, tuple[Any, ...]]:
+def _statement(selection: Selection, shape: _Shape) -> tuple[str, tuple[Any, ...]]:
     """Return the statement for pages, and the values of the selection; its other arguments are as `pages` sends them."""
-    direction, arguments = ("ASC" if is_backward else "DESC"), selection.arguments([])
+    direction, arguments = ("ASC" if shape.is_backward else "DESC"), selection.arguments([])
     _, *values = arguments
     anywhere = Position(datetime.min.replace(tzinfo=UTC), uuid.UUID(int=0))
-    request = PageRequest(0, is_backward, anywhere if has_after else None, anywhere if has_before else None)
+    request = PageRequest(0, shape.is_backward, anywhere if shape.has_after else None, anywhere if shape.has_before else None)
     bounds, other_side = _bounds(request, arguments)
     limit = arguments.add(0)
-    sql = f"""SELECT scope.number AS scope_number, {changes.POSITION_COLUMNS}, other.found AS has_other, {columns.sql}
-            FROM unnest($1::uuid[]) WITH ORDINALITY AS scope(id, number)
-            LEFT JOIN LATERAL ({selection.rows(bounds, direction, limit)}) AS e ON true
-            {columns.joins}
+    order = f"e.started_at {direction}, e.id {direction}"
+    rows = f"({selection.rows(bounds, direction, limit)}) AS e"
+    if isinstance(shape.columns, Written):
+        columns, source, order = "page.*", f"CROSS JOIN LATERAL ({_aggregate(shape.columns, rows, order, limit)}) AS page", ""
+    else:
+        columns, source, order = shape.columns.sql, f"LEFT JOIN LATERAL {rows} ON true {shape.columns.joins}", f", {order}"
+    position = f"{changes.POSITION_COLUMNS}, " if shape.with_position else ""
+    sql = f"""SELECT scope.number AS scope_number, {position} other.found AS has_other, {columns}
+            FROM unnest($1::uuid[]) WITH ORDINALITY AS scope(id, number) {source}
             CROSS JOIN LATERAL (SELECT {_exists(selection, other_side)} AS found) AS other
-            ORDER BY scope.number, e.started_at {direction}, e.id {direction}"""
+            ORDER BY scope.number{order}"""
     return sql, tuple(values)
+
+
+def _aggregate(columns: Written, rows: str, order: str, limit: str) -> str:
+    """SQL for a page as one row: its text without the row beyond its end, how many were found, and its first and last position."""
+    shown = f"FILTER (WHERE w.number < {limit})"
+    last = f"least(count(*), {limit} - 1)"
+    return f"""SELECT string_agg(w.text, ',') {shown} AS text, count(*) AS found,
+                      (array_agg(w.started_at) {shown})[1] AS first_time, (array_agg(w.id) {shown})[1] AS first_id,
+                      (array_agg(w.started_at) {shown})[{last}] AS last_time, (array_agg(w.id) {shown})[{last}] AS last_id
+               FROM (SELECT e.started_at, e.id, row_number() OVER (ORDER BY {order}) AS number, {columns.text} AS text
+                     FROM {rows} {columns.joins} ORDER BY e.started_at DESC, e.id DESC) AS w"""
 
 
 def _bounds(request: PageRequest[Position], arguments: Arguments) -> tuple[list[str], list[str]]:
@@ -122,14 +156,44 @@ def _exists(selection: Selection, conditions: list[str]) -> str:
     return f"EXISTS (SELECT FROM ({selection.places(conditions, ascending, '1')}) AS nearest)"
 
 
-def _page(rows: list[asyncpg.Record], request: PageRequest[Position]) -> ExecutionPage:
-    read_at, has_other = changes.Position.of(rows[0]), rows[0]["has_other"]
+def _page(rows: list[asyncpg.Record], request: PageRequest[Position], with_position: bool) -> ExecutionPage:
     found = cast("list[Execution]", rows if rows[0]["id"] is not None else [])
-    has_more = len(found) > request.size
-    found = found[: request.size]
+    shown = found[: request.size]
     if request.backward:
-        return ExecutionPage(found[::-1], has_next=has_other, has_previous=has_more, read_at=read_at, is_backward=True)
-    return ExecutionPage(found, has_next=has_more, has_previous=has_other, read_at=read_at, is_backward=False)
+        shown.reverse()
+    ends = (position_of(shown[0]), position_of(shown[-1])) if shown else (None, None)
+    return _made(rows[0], request, with_position, len(found), shown, ends)
+
+
+def _written_page(row: asyncpg.Record, request: PageRequest[Position], with_position: bool) -> ExecutionPage:
+    text = f"[{row['text'] or ''}]"
+    if text == "[]":
+        return _made(row, request, with_position, row["found"], [], (None, None), text)
+    ends = Position(row["first_time"], row["first_id"]), Position(row["last_time"], row["last_id"])
+    return _made(row, request, with_position, row["found"], [], ends, text)
+
+
+def _made(
+    row: asyncpg.Record,
+    request: PageRequest[Position],
+    with_position: bool,
+    found: int,
+    shown: list[Execution],
+    ends: tuple[Position | None, Position | None],
+    written: str | None = None,
+) -> ExecutionPage:
+    """Return the page whose statement `found` so many rows, of which `row` is one."""
+    has_more, has_other = found > request.size, row["has_other"]
+    return ExecutionPage(
+        shown,
+        has_next=has_other if request.backward else has_more,
+        has_previous=has_more if request.backward else has_other,
+        first=ends[0],
+        last=ends[1],
+        is_backward=request.backward,
+        written=written,
+        read_at=changes.Position.of(row) if with_position else None,
+    )
 
 
 async def _with_stops(
@@ -166,7 +230,9 @@ async def _with_stops(
     return found
 
 
-async def executions_by_id(read: Read, ids: Collection[uuid.UUID], columns: Columns = COMPLETE) -> dict[uuid.UUID, Execution]:
+async def executions_by_id(
+    read: Read, ids: Collection[uuid.UUID], columns: Columns | Written = COMPLETE
+) -> dict[uuid.UUID, Execution]:
     """Return those of the executions that exist."""
     rows = await read.fetch(f"SELECT {columns.sql} FROM execution e {columns.joins} WHERE e.id = ANY($1)", list(ids))
     return {row["id"]: cast("Execution", row) for row in rows}

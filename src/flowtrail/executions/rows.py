@@ -60,6 +60,9 @@ class Execution(TypedDict, total=False):
     error_stack: str | None
     late_error_stack: str | None
 
+    text: str
+    """JSON that PostgreSQL wrote (written.py)."""
+
 
 class NodeExecution(TypedDict):
     """A step of an execution as a reader sees it now, and its payloads as `NodeColumns` say."""
@@ -101,20 +104,34 @@ def position_of(row: Execution) -> Position:
     return Position(row["started_at"], row["id"])
 
 
-_LISTED = f"""
-    e.id, e.flow_id, e.server, e.flow_name, e.flow_tool_name, e.started_at, e.initial_params_preview, e.is_preview,
-    CASE WHEN {OVERDUE} THEN 'ERROR' ELSE e.status END AS status,
-    CASE WHEN {OVERDUE} THEN e.timeout_at ELSE e.ended_at END AS ended_at,
-    CASE WHEN {OVERDUE} THEN 'TIMED_OUT' ELSE e.error_kind END AS error_kind,
-    CASE WHEN {OVERDUE} THEN '{TIMED_OUT_MESSAGE}' ELSE e.error_message END AS error_message,
-    CASE WHEN {OVERDUE} THEN failed.node_id ELSE e.failed_node_id END AS failed_node_id,
-    CASE WHEN {OVERDUE} THEN failed.node_name ELSE e.failed_node_name END AS failed_node_name,
-    CASE WHEN e.status = 'PENDING' THEN (SELECT count(*)::integer FROM node_execution n WHERE n.execution_id = e.id)
-         ELSE e.node_count END AS node_count"""
-_REST = """
-    e.client_name, e.client_version, e.caller_subject, e.caller_client_id, e.caller_session_id, e.caller_request_id,
-    e.trace_id, e.parent_execution_id, e.late_status, e.late_ended_at, e.late_error_kind, e.late_error_message,
-    e.late_failed_node_id, e.late_failed_node_name, e.created_at, e.updated_at"""
+_NODES_SO_FAR = "(SELECT count(*)::integer FROM node_execution n WHERE n.execution_id = e.id)"
+LISTED_VALUES = {
+    **{name: f"e.{name}" for name in ("id", "flow_id", "server", "flow_name", "flow_tool_name", "started_at")},
+    **{name: f"e.{name}" for name in ("initial_params_preview", "is_preview")},
+    "status": f"CASE WHEN {OVERDUE} THEN 'ERROR' ELSE e.status END",
+    "ended_at": f"CASE WHEN {OVERDUE} THEN e.timeout_at ELSE e.ended_at END",
+    "error_kind": f"CASE WHEN {OVERDUE} THEN 'TIMED_OUT' ELSE e.error_kind END",
+    "error_message": f"CASE WHEN {OVERDUE} THEN '{TIMED_OUT_MESSAGE}' ELSE e.error_message END",
+    "failed_node_id": f"CASE WHEN {OVERDUE} THEN failed.node_id ELSE e.failed_node_id END",
+    "failed_node_name": f"CASE WHEN {OVERDUE} THEN failed.node_name ELSE e.failed_node_name END",
+    "node_count": f"CASE WHEN e.status = 'PENDING' THEN {_NODES_SO_FAR} ELSE e.node_count END",
+}
+"""SQL of `e`, and of `failed` from FAILED_NODE, by column."""
+REST_VALUES = {
+    name: f"e.{name}"
+    for name in (
+        *("client_name", "client_version", "caller_subject", "caller_client_id", "caller_session_id", "caller_request_id"),
+        *("trace_id", "parent_execution_id", "late_status", "late_ended_at", "late_error_kind", "late_error_message"),
+        *("late_failed_node_id", "late_failed_node_name", "created_at", "updated_at"),
+    )
+}
+# LIMIT keeps PostgreSQL from reading all payloads to join them.
+PAYLOAD = "LEFT JOIN LATERAL (SELECT * FROM execution_payload WHERE execution_id = e.id LIMIT 1) AS p ON true"
+"""What has the PAYLOADS and STACKS of `e`."""
+
+
+def _listed(values: dict[str, str]) -> str:
+    return ", ".join(f"{sql} AS {name}" for name, sql in values.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,26 +149,27 @@ class Columns:
     def sql(self) -> str:
         """The columns, of `e` and what `joins` adds."""
         payloads = _payload_columns("p", {name: name for name in self.texts}, self.infos)
-        return ", ".join([_LISTED, *([_REST] if self.with_rest else []), *payloads])
+        return ", ".join([_listed(LISTED_VALUES | REST_VALUES if self.with_rest else LISTED_VALUES), *payloads])
 
     @property
     def joins(self) -> str:
         """What has to be joined to `e`."""
-        if not self.texts:
-            return FAILED_NODE
-        # LIMIT keeps PostgreSQL from reading all payloads to join them.
-        return f"{FAILED_NODE} LEFT JOIN LATERAL (SELECT * FROM execution_payload WHERE execution_id = e.id LIMIT 1) AS p ON true"
+        return f"{FAILED_NODE} {PAYLOAD}" if self.texts else FAILED_NODE
 
 
 LISTED = Columns(with_rest=False)
 COMPLETE = Columns()
 """All but payloads and stacks."""
 
-_NODE_COLUMNS = f"""
-    n.execution_id, n.position, n.parent_position, n.node_id, n.node_name, n.node_type, n.started_at,
-    CASE WHEN cut.short THEN 'ERROR' ELSE n.status END AS status,
-    CASE WHEN cut.short THEN greatest(e.timeout_at, n.started_at) ELSE n.ended_at END AS ended_at,
-    CASE WHEN cut.short THEN 'TIMED_OUT: {UNFINISHED_NODE_ERROR}' ELSE n.error END AS error"""
+_NODE_COLUMNS = ("execution_id", "position", "parent_position", "node_id", "node_name", "node_type", "started_at")
+NODE_VALUES = {
+    **{name: f"n.{name}" for name in _NODE_COLUMNS},
+    "status": "CASE WHEN cut.short THEN 'ERROR' ELSE n.status END",
+    "ended_at": "CASE WHEN cut.short THEN greatest(e.timeout_at, n.started_at) ELSE n.ended_at END",
+    "error": f"CASE WHEN cut.short THEN 'TIMED_OUT: {UNFINISHED_NODE_ERROR}' ELSE n.error END",
+}
+"""SQL of `n`, its execution `e`, and whether that `cut` it short, by column."""
+CUT = f"CROSS JOIN LATERAL (SELECT n.status = 'PENDING' AND {OVERDUE} AS short) AS cut"
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,11 +184,10 @@ class NodeColumns:
     @property
     def sql(self) -> str:
         """The columns, of `n`, its execution `e`, and whether that cut it short."""
-        return ", ".join([_NODE_COLUMNS, *_payload_columns("n", {f"{name}_data": name for name in self.texts}, self.infos)])
+        return ", ".join([_listed(NODE_VALUES), *_payload_columns("n", {f"{name}_data": name for name in self.texts}, self.infos)])
 
 
-NODES = f"""node_execution n JOIN execution e ON e.id = n.execution_id
-    CROSS JOIN LATERAL (SELECT n.status = 'PENDING' AND {OVERDUE} AS short) AS cut"""
+NODES = f"node_execution n JOIN execution e ON e.id = n.execution_id {CUT}"
 """What NodeColumns.sql selects from."""
 
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from graphql import DirectiveNode, FragmentDefinitionNode, SelectionNode
 
+    from flowtrail.executions import Written
+
 T = TypeVar("T")
 _SKIPPED_IF = {"skip": True, "include": False}
 
@@ -31,6 +33,8 @@ class Ahead:
         self._fields = fields
         self._fragments = fragments
         self._variables = variables
+        self.written: Written | None = None
+        """What PostgreSQL shall write of the executions that the resolver reads, in the place of their columns."""
         self._below: dict[str, Ahead] = {}
         self._derived: dict[Any, Any] = {}
 

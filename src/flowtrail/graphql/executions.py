@@ -1,19 +1,20 @@
 """Executions: one call of a flow each. Rows come from `execution`; payloads, nodes, flow and relatives only when selected."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from uuid import UUID
 
 import strawberry
 
 from flowtrail import executions
-from flowtrail.executions import Columns, Selection, StoredPayload, stored_payload
+from flowtrail.errors import FlowtrailError
+from flowtrail.executions import Columns, Nodes, Selection, StoredPayload, stored_payload
 from flowtrail.graphql.ahead import Ahead, Info
-from flowtrail.graphql.columns import column
+from flowtrail.graphql.columns import SameRow, column, composed, written_as
 from flowtrail.graphql.context import Context
 from flowtrail.graphql.ids import Node, encode_id
 from flowtrail.graphql.nodes import NodeExecution, duration_ms, node_columns
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 _REST = {"client", "caller", "traceId", "lateOutcome", "createdAt", "updatedAt", "parent"}
 """Fields that lists seldom show."""
 _TEXTS = {"initialParams": "initial_params", "result": "result"}
+_CALLER = {name: f"caller_{name}" for name in ("subject", "client_id", "session_id", "request_id")}
 _INFOS = {"initialParamsInfo": "initial_params", "resultInfo": "result"}
 
 
@@ -76,15 +78,18 @@ class ExecutionErrorInfo:
     stack: str | None = strawberry.field(description="Only when the recorder was told to send stacks.")
 
 
-def _error_info(row: executions.Execution, prefix: str) -> ExecutionErrorInfo:
-    """Return the error of an execution, or with the prefix of its late outcome."""
-    values: Mapping[str, Any] = row
-    return ExecutionErrorInfo(
-        kind=ExecutionErrorKind(values[f"{prefix}error_kind"]),
-        message=values[f"{prefix}error_message"] or "",
-        node_id=values[f"{prefix}failed_node_id"],
-        node_name=values[f"{prefix}failed_node_name"],
-        stack=values.get(f"{prefix}error_stack"),
+def _error_info(prefix: str, description: str | None = None) -> Any:
+    """Return the field of an execution's error, or with the prefix of its late outcome's."""
+    return composed(
+        ExecutionErrorInfo,
+        present=(f"{prefix}error_kind",),
+        make={"kind": ExecutionErrorKind, "message": lambda message: message or ""},
+        description=description,
+        kind=f"{prefix}error_kind",
+        message=f"{prefix}error_message",
+        node_id=f"{prefix}failed_node_id",
+        node_name=f"{prefix}failed_node_name",
+        stack=f"{prefix}error_stack",
     )
 
 
@@ -96,11 +101,8 @@ class LateOutcome:
 
     status: ExecutionStatus = column("late_status", ExecutionStatus)
     ended_at: datetime = column("late_ended_at")
+    error_info: ExecutionErrorInfo | None = _error_info("late_")
     result: JSON | None = column("late_result", JSON, description="The late result itself.")
-
-    @strawberry.field
-    def error_info(self) -> ExecutionErrorInfo | None:
-        return _error_info(self.row, "late_") if self.row["late_error_kind"] is not None else None
 
     @strawberry.field
     def result_info(self) -> PayloadInfo | None:
@@ -109,8 +111,11 @@ class LateOutcome:
 
 @strawberry.type(description="One call of a flow, from the parameters the MCP client sent to its outcome.")
 class Execution(Node):
+    written_field: ClassVar = ""
+    """Of an execution itself what is selected can be written by PostgreSQL."""
+
     row: strawberry.Private[executions.Execution]
-    """Read with columns_of what is selected."""
+    """Read with columns_of what is selected, or written."""
     loaded: strawberry.Private["_Loaded | None"] = None
 
     uuid: UUID = column("id")
@@ -130,42 +135,31 @@ class Execution(Node):
     created_at: datetime = column("created_at")
     updated_at: datetime = column("updated_at")
     result: JSON | None = column("result", JSON, description="What the tool answered.")
+    error_info: ExecutionErrorInfo | None = _error_info("", "There exactly when the status is ERROR.")
+    client: McpClient | None = composed(McpClient, ("client_name",), {}, name="client_name", version="client_version")
+    caller: Caller | None = composed(Caller, tuple(_CALLER.values()), {}, **_CALLER)
 
     @strawberry.field(description="Opaque and globally unique.")
+    @written_as("global_id")
     def id(self) -> strawberry.ID:
         return encode_id("Execution", self.row["id"])
 
     @strawberry.field(description="Milliseconds; null while pending.")
+    @written_as("duration_ms")
     def duration_ms(self) -> float | None:
         return duration_ms(self.row["started_at"], self.row["ended_at"])
 
-    @strawberry.field(description="There exactly when the status is ERROR.")
-    def error_info(self) -> ExecutionErrorInfo | None:
-        return _error_info(self.row, "") if self.row["error_kind"] is not None else None
-
     @strawberry.field
+    @written_as(SameRow("late_status"))
     def late_outcome(self) -> LateOutcome | None:
         return LateOutcome(row=self.row) if self.row["late_status"] is not None else None
-
-    @strawberry.field
-    def client(self) -> McpClient | None:
-        name = self.row["client_name"]
-        return McpClient(name=name, version=self.row["client_version"]) if name is not None else None
-
-    @strawberry.field
-    def caller(self) -> Caller | None:
-        row = self.row
-        fields = (row["caller_subject"], row["caller_client_id"], row["caller_session_id"], row["caller_request_id"])
-        if all(value is None for value in fields):
-            return None
-        subject, client_id, session_id, request_id = fields
-        return Caller(subject=subject, client_id=client_id, session_id=session_id, request_id=request_id)
 
     @strawberry.field(description="Null once the flow is deleted, or when no such tool existed.")
     def flow(self) -> Annotated["Flow", strawberry.lazy("flowtrail.graphql.flows")] | None:
         return self._loaded("flow").flow
 
     @strawberry.field(description="The parameters that the MCP client sent.")
+    @written_as("initial_params")
     def initial_params(self) -> JSON:
         # Null for one purged since its row was read, so that it does not fail its whole list.
         return JSON(self.row["initial_params"] or "null")
@@ -179,6 +173,7 @@ class Execution(Node):
         return PayloadInfo.of_optional(stored_payload(self.row, "result"))
 
     @strawberry.field(description="The steps inside it, in the order they started; visible as soon as they start.")
+    @written_as(Nodes)
     def node_executions(self) -> list[NodeExecution]:
         return [NodeExecution(row=row) for row in self._loaded("nodeExecutions").nodes]
 
@@ -199,6 +194,11 @@ class Execution(Node):
 
         selection = Selection("parent_execution_id", visible_servers=info.context.viewer.servers)
         return await connect(info, self.row["id"], selection, first, after, last, before)
+
+    @property
+    def written(self) -> str:
+        """What was written of it."""
+        return self.row["text"]
 
     def _loaded(self, name: str) -> "_Loaded":
         """What was loaded beside the row; raises what went wrong with what this field needs."""
@@ -243,8 +243,16 @@ async def executions_of(context: Context, rows: Sequence[executions.Execution], 
 
 async def execution_of(info: Info, key: UUID) -> Execution | None:
     """Return an execution with all that is selected below it; None when there is none that the viewer may see."""
-    row = await info.context.loaders.execution_by_id(info.ahead.derived(columns_of)).load(key)
-    return (await executions_of(info.context, [row], info.ahead))[0] if row else None
+    loaders, columns, written = info.context.loaders, info.ahead.derived(columns_of), info.ahead.written
+    try:
+        row = await loaders.execution_by_id(written or columns).load(key)
+    except FlowtrailError as error:
+        if written is not None:  # graphql-core will ask for columns
+            loaders.execution_by_id(columns).fail(key, error)
+        raise
+    if row is None or written is not None:
+        return Execution(row=row) if row else None
+    return (await executions_of(info.context, [row], info.ahead))[0]
 
 
 @dataclass(slots=True)

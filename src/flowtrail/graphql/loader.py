@@ -46,6 +46,12 @@ class Loader(Generic[K, V]):
                 batch.leave(future)
         return [values[batch][batch.places[key]] for batch, key in batches]
 
+    def fail(self, key: K, error: Exception) -> None:
+        """Let a key raise this, as if it had been read: what reading the same in another form raised."""
+        failed = _Batch(self._batch, error)
+        failed.add(key)
+        self._batches[key] = failed
+
     def _batch_of(self, key: K) -> _Batch[K, V]:
         found = self._batches.get(key)
         if found is not None and not found.was_given_up:
@@ -60,17 +66,19 @@ class Loader(Generic[K, V]):
 class _Batch(Generic[K, V]):
     """Keys that were asked for in the same turn of the event loop."""
 
-    def __init__(self, read: Callable[[list[K]], Awaitable[Sequence[V]]]) -> None:
-        self.has_begun = False
+    def __init__(self, read: Callable[[list[K]], Awaitable[Sequence[V]]], error: Exception | None = None) -> None:
+        """`error` is what they raise, if that is known already."""
+        self.has_begun = error is not None
         self.was_given_up = False
         self.places: dict[K, int] = {}
         self._read = read
         self._waiting: set[asyncio.Future[Sequence[V]]] = set()
         self._values: Sequence[V] | None = None
-        self._error: Exception | None = None
+        self._error = error
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None] | None = None
-        self._loop.call_soon(self._begin)
+        if error is None:
+            self._loop.call_soon(self._begin)
 
     def add(self, key: K) -> None:
         self.places[key] = len(self.places)

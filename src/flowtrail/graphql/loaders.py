@@ -10,7 +10,7 @@ from typing import TypeVar
 from flowtrail import counts, executions, flows, page_cursors, statistics
 from flowtrail.counts import Range
 from flowtrail.database import Database, Read
-from flowtrail.executions import Columns, Execution, ExecutionPage, NodeColumns, NodeExecution, NodeKey, Selection
+from flowtrail.executions import Columns, Execution, ExecutionPage, NodeColumns, NodeExecution, NodeKey, Selection, Written
 from flowtrail.flows import Flow
 from flowtrail.graphql.loader import Loader
 from flowtrail.page_cursors import PageCursors
@@ -29,12 +29,14 @@ class PageKey:
     scope: uuid.UUID | None
     selection: Selection
     request: PageRequest[Position]
-    columns: Columns
+    columns: Columns | Written
+    with_position: bool
+    """Whether the feed's position is read with it."""
     _hash: int = field(init=False, repr=False, compare=False)
     """Worked out once: a key is looked up several times."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_hash", hash((self.scope, self.selection, self.request, self.columns)))
+        object.__setattr__(self, "_hash", hash((self.scope, self.selection, self.request, self.columns, self.with_position)))
 
     def __hash__(self) -> int:
         return self._hash
@@ -47,7 +49,7 @@ class Loaders:
         # Not methods of this class: an operation's rows would have to wait for the garbage collector.
         self._batches = _Batches(database, servers)
         self._top_errors: dict[int, Loader[tuple[uuid.UUID, Range], list[ErrorGroup]]] = {}
-        self._executions: dict[Columns, Loader[uuid.UUID, Execution | None]] = {}
+        self._executions: dict[Columns | Written, Loader[uuid.UUID, Execution | None]] = {}
         self._nodes: dict[NodeColumns, Loader[uuid.UUID, list[NodeExecution] | None]] = {}
         self._nodes_by_key: dict[NodeColumns, Loader[NodeKey, NodeExecution | None]] = {}
 
@@ -87,7 +89,7 @@ class Loaders:
     def histogram(self) -> Loader[tuple[uuid.UUID, Range], list[Bucket]]:
         return self._batches.by_flow(statistics.histograms)
 
-    def execution_by_id(self, columns: Columns) -> Loader[uuid.UUID, Execution | None]:
+    def execution_by_id(self, columns: Columns | Written) -> Loader[uuid.UUID, Execution | None]:
         """The loader of executions with these columns."""
         if columns not in self._executions:
             visible = partial(self._batches.visible_executions, columns)
@@ -145,15 +147,18 @@ class _Batches:
         found = await flows.flows_by_id(read, ids)
         return {id_: flow for id_, flow in found.items() if self._servers is None or flow.server in self._servers}
 
-    async def visible_executions(self, columns: Columns, read: Read, ids: list[uuid.UUID]) -> dict[uuid.UUID, Execution]:
+    async def visible_executions(self, columns: Columns | Written, read: Read, ids: list[uuid.UUID]) -> dict[uuid.UUID, Execution]:
         found = await executions.executions_by_id(read, ids, columns)
         return {id_: row for id_, row in found.items() if self._servers is None or row["server"] in self._servers}
 
     async def pages(self, keys: list[PageKey]) -> list[ExecutionPage]:
         result: dict[PageKey, ExecutionPage] = {}
-        for (selection, request, columns), group in _grouped(keys, lambda key: (key.selection, key.request, key.columns)):
+        for (selection, request, columns, with_position), group in _grouped(
+            keys, lambda key: (key.selection, key.request, key.columns, key.with_position)
+        ):
             async with self._database.snapshot() if executions.is_sifted(selection) else self._database.read() as read:
-                pages = await executions.pages(read, [key.scope for key in group], selection, request, columns)
+                scopes = [key.scope for key in group]
+                pages = await executions.pages(read, scopes, selection, request, columns, with_position=with_position)
             result.update(zip(group, pages, strict=True))
         return [result[key] for key in keys]
 

@@ -8,7 +8,7 @@ import strawberry
 from flowtrail import executions
 from flowtrail.executions import NodeColumns, stored_payload
 from flowtrail.graphql.ahead import Ahead
-from flowtrail.graphql.columns import column
+from flowtrail.graphql.columns import column, written_as
 from flowtrail.graphql.ids import Node, encode_id
 from flowtrail.graphql.payloads import PayloadInfo
 from flowtrail.graphql.scalars import JSON
@@ -43,10 +43,12 @@ class NodeExecution(Node):
     output_data: JSON | None = column("output", JSON, description="What the node gave out.")
 
     @strawberry.field(description="Opaque and globally unique.")
+    @written_as("global_id")
     def id(self) -> strawberry.ID:
         return encode_id("NodeExecution", self.row["execution_id"], self.row["position"])
 
     @strawberry.field(description="Milliseconds; null while pending.")
+    @written_as("duration_ms")
     def duration_ms(self) -> float | None:
         return duration_ms(self.row["started_at"], self.row["ended_at"])
 

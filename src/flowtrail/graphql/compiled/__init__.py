@@ -6,6 +6,7 @@ operation: errors, nulls and paths are always its own. Loaders remember what the
 
 plans.py     what is compiled of a document, and an operation's variables
 compiler.py  selections as the source of functions
+writing.py   selections that PostgreSQL writes itself
 fields.py    fields, their arguments and their values as expressions
 running.py   what the functions call while they run
 fallback.py  graphql-core's executor, for what could not be answered so

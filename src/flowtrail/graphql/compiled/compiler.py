@@ -18,8 +18,8 @@ from graphql import (
 from graphql.execution.collect_fields import collect_fields
 
 from flowtrail.graphql.ahead import Ahead
-from flowtrail.graphql.compiled import fields
-from flowtrail.graphql.compiled.running import Seen, each, in_turn, in_turns, kept, listed, refuse, spanned, together
+from flowtrail.graphql.compiled import fields, writing
+from flowtrail.graphql.compiled.running import Seen, each, in_turn, in_turns, kept, listed, refuse, spanned, together, written
 from flowtrail.graphql.inputs import Unexpected
 from flowtrail.graphql.schema import schema
 from flowtrail.observability import traces
@@ -55,8 +55,10 @@ class Compiler:
         self._always_there = always_there
         self._source = fields.Source(
             Unexpected=Unexpected, seen=Seen, each=each, in_turn=in_turn, in_turns=in_turns, kept=kept, listed=listed,
-            refuse=refuse, spanned=spanned, together=together,
+            refuse=refuse, spanned=spanned, together=together, written=written,
         )  # fmt: skip
+        self._written: set[tuple[int, ...]] = set()
+        """Fields whose values PostgreSQL writes, by their nodes' identities."""
 
     def operation(self) -> Callable[[Any, Any], Any]:
         """Return the coroutine function of the whole operation, which takes the root value and a Run; raises Unexpected."""
@@ -79,10 +81,15 @@ class Compiler:
     def _object(self, type_: GraphQLObjectType, details_list: FieldDetails, *, must_await: bool = False) -> str:
         """Write the function for a selection on objects of a type, and return its name."""
         definition: Any = type_.extensions.get("strawberry-definition")
-        if definition is None or any(details.defer_usage or details.fragment_variable_values for details in details_list):
+        if definition is None:
             raise Unexpected
-        grouped = self._grouped(self._executor.collect_subfields(type_, details_list))
-        return self._function(type_, grouped, definition.origin, must_await=must_await)
+        return self._function(type_, self._below(type_, details_list), definition.origin, must_await=must_await)
+
+    def _below(self, type_: GraphQLObjectType, details_list: FieldDetails) -> dict[str, FieldDetails]:
+        """Return what is selected of objects of a type."""
+        if any(details.defer_usage or details.fragment_variable_values for details in details_list):
+            raise Unexpected
+        return self._grouped(self._executor.collect_subfields(type_, details_list))
 
     def _grouped(self, collected: Any) -> dict[str, FieldDetails]:
         grouped, defer_usages, _ = collected
@@ -131,6 +138,8 @@ class Compiler:
         definition: Any = field.extensions.get("strawberry-definition") if field else None
         if field is None or definition is None or definition.permission_classes or definition.extensions:
             raise Unexpected
+        if self._is_written(details_list):
+            return _Expression("written(o)")
         if root is OperationType.SUBSCRIPTION:  # its events come whole
             return self._completed(field.type, "o", details_list)
         resolver = definition.base_resolver
@@ -138,10 +147,7 @@ class Compiler:
             return self._completed(field.type, f"o.{definition.python_name}", details_list)
         if (column := getattr(resolver.wrapped_func, "column", None)) is not None:
             return self._completed(field.type, f"o.row[{column!r}]", details_list, is_column=True)
-        ahead = Ahead.of(
-            [details.node for details in details_list], self._executor.fragment_definitions, self._executor.variable_values.coerced
-        )
-        seen = f"seen(r.context, {self._source.named('ahead', ahead)})"
+        seen = self._seen(field.type, details_list) if resolver.info_parameter else ""
         text = fields.call(self._source, field, definition, node, seen, self._always_there)
         if root is not None and traces.is_on():
             text = f"spanned({f'{parent.name}.{node.name.value}'!r}, {text})"
@@ -152,6 +158,19 @@ class Compiler:
         completed = self._completed(field.type, text, details_list)
         takes_run = bool(resolver.info_parameter or field.args)
         return _Expression(completed.text, completed.awaits or takes_run, completed.has_list)
+
+    def _seen(self, type_: GraphQLOutputType, details_list: FieldDetails) -> str:
+        """Return the expression for the info of a resolver that returns this type, and choose what PostgreSQL writes of it."""
+        variables = self._executor.variable_values.coerced
+        ahead = Ahead.of([details.node for details in details_list], self._executor.fragment_definitions, variables)
+        chosen = writing.choose(self._below, type_, details_list)
+        if chosen is not None:
+            ahead.written, where = chosen
+            self._written.add(_identities(where))
+        return f"seen(r.context, {self._source.named('ahead', ahead)})"
+
+    def _is_written(self, details_list: FieldDetails) -> bool:
+        return _identities(details_list) in self._written
 
     def _awaited(self, type_: GraphQLOutputType, work: str, details_list: FieldDetails) -> _Expression:
         """Return the expression that completes what the expression `work` has to be awaited for."""
@@ -180,6 +199,8 @@ class Compiler:
         if is_leaf_type(type_):
             return _Expression(fields.leaf(self._source, type_, v))
         if is_object_type(type_):
+            if self._is_written(details_list):
+                return _Expression(f"written({v})")
             return self._calling(self._object(type_, details_list), v)
         if isinstance(type_, GraphQLList):
             return self._list(type_.of_type, v, details_list)
@@ -213,3 +234,7 @@ class Compiler:
     @staticmethod
     def _awaits(function: str) -> bool:
         return function.startswith("awaited")
+
+
+def _identities(details_list: FieldDetails) -> tuple[int, ...]:
+    return tuple(id(details.node) for details in details_list)

@@ -100,6 +100,14 @@ async def each(complete: Callable[[Any, Run], Coroutine[Any, Any, Any]], items: 
     return await together(*(complete(item, run) for item in listed(items)))
 
 
+def written(value: Any) -> orjson.Fragment:
+    """Return the JSON that PostgreSQL wrote of an object, or of the list in it."""
+    text = value.written
+    if text.__class__ is not str:
+        raise Unexpected
+    return orjson.Fragment(text)
+
+
 def listed(value: Any) -> Any:
     """Return a value that is a list."""
     if value.__class__ not in (list, tuple):

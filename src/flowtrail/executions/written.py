@@ -1,0 +1,148 @@
+"""Rows that PostgreSQL writes as JSON itself: what a document selects of one, as one text (docs/decisions/written-rows.md)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, TypeAlias
+
+from flowtrail.executions.filter import FAILED_NODE
+from flowtrail.executions.rows import CUT, LISTED_VALUES, NODE_PAYLOADS, NODE_VALUES, PAYLOAD, PAYLOADS, REST_VALUES, STACKS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+
+class Form(Enum):
+    """How a column's value is written; the text is the SQL, of the value `{0}`."""
+
+    TEXT = "to_json({0})::text"
+    NAME = "'\"' || {0} || '\"'"
+    """Text that needs no escape."""
+    NUMBER = "({0})::text"
+    BOOLEAN = "CASE WHEN {0} THEN 'true' ELSE 'false' END"
+    TIME = """'"' || to_char({0} AT TIME ZONE INTERVAL '0', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || '"'"""
+    JSON = "{0}::text"
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """What is the same in every row."""
+
+    json: str
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A column's value; `otherwise` is the JSON for one that is null, None where there is none."""
+
+    column: str
+    form: Form
+    otherwise: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Object:
+    """An object of a row's values by response name; null unless one of the columns `present` has a value."""
+
+    members: tuple[tuple[str, Member], ...]
+    present: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Nodes:
+    """The nodes of an execution."""
+
+    each: Object
+
+
+Member: TypeAlias = "Constant | Leaf | Object | Nodes"
+
+_GLOBAL_ID = "translate(encode(convert_to({}, 'UTF8'), 'base64'), E'+/=\\n', '-_')"
+_FAILED = {"failed_node_id", "failed_node_name"}
+_PAYLOADS = {*PAYLOADS, *STACKS}
+_MICROSECONDS = "(extract(epoch FROM e.started_at) * 1000000)::bigint"
+_DURATION = "(extract(epoch FROM ({}) - {}) * 1000)::float8"
+_EXECUTION = {
+    **LISTED_VALUES,
+    **REST_VALUES,
+    **{name: f"p.{name}" for name in _PAYLOADS},
+    "initial_params": "coalesce(p.initial_params, 'null')",
+    "error_message": f"coalesce({LISTED_VALUES['error_message']}, '')",
+    "late_error_message": "coalesce(e.late_error_message, '')",
+    "duration_ms": _DURATION.format(LISTED_VALUES["ended_at"], "e.started_at"),
+    "global_id": _GLOBAL_ID.format("'Execution:' || e.id"),
+    "cursor": f"translate(encode('\\x01'::bytea || int8send({_MICROSECONDS}) || uuid_send(e.id), 'base64'), '+/=', '-_')",
+}
+_NODE = {
+    **NODE_VALUES,
+    **{name: f"n.{name}_data" for name in NODE_PAYLOADS},
+    "duration_ms": _DURATION.format(NODE_VALUES["ended_at"], "n.started_at"),
+    "global_id": _GLOBAL_ID.format("'NodeExecution:' || n.execution_id || ':' || n.position"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Executions as JSON: stands where `Columns` may. Rows have `id`, `server` and `text`."""
+
+    text: str
+    """SQL of `e` and what `joins` adds."""
+    joins: str
+    has_payloads: bool = field(compare=False)
+    """Whether a row may be large."""
+
+    @classmethod
+    def of(cls, selected: Object) -> Written:
+        """Return what writes an object for each execution."""
+        columns = set(_columns(selected))
+        # What is joined would be looked up, used or not.
+        joins = [join for join, used in ((FAILED_NODE, _FAILED), (PAYLOAD, _PAYLOADS)) if columns & used]
+        return cls(_object(selected, _EXECUTION), " ".join(joins), bool(columns & (_PAYLOADS | set(NODE_PAYLOADS))))
+
+    @property
+    def sql(self) -> str:
+        """What is selected of single executions."""
+        return f"e.id, e.server, {self.text} AS text"
+
+
+def _columns(member: Member) -> Iterator[str]:
+    match member:
+        case Leaf():
+            yield member.column
+        case Object():
+            yield from member.present
+            for _, inner in member.members:
+                yield from _columns(inner)
+        case Nodes():
+            yield from _columns(member.each)
+
+
+def _object(selected: Object, values: Mapping[str, str]) -> str:
+    pieces: list[str] = []
+    constant, comma = "{", ""
+    for name, member in selected.members:
+        constant += f'{comma}"{name}":'
+        comma = ","
+        if isinstance(member, Constant):
+            constant += member.json
+        else:
+            pieces += [f"'{constant}'", _member(member, values)]
+            constant = ""
+    text = " || ".join([*pieces, f"'{constant}}}'"])
+    if not selected.present:
+        return text
+    is_absent = " AND ".join(f"({values[column]}) IS NULL" for column in selected.present)
+    return f"CASE WHEN {is_absent} THEN 'null' ELSE {text} END"
+
+
+def _member(member: Leaf | Object | Nodes, values: Mapping[str, str]) -> str:
+    match member:
+        case Leaf():
+            text = member.form.value.format(values[member.column])
+            return f"({text})" if member.otherwise is None else f"coalesce({text}, '{member.otherwise}')"
+        case Object():
+            return f"({_object(member, values)})"
+        case Nodes():
+            return f"""(SELECT '[' || coalesce(string_agg({_object(member.each, _NODE)}, ',' ORDER BY n.position), '') || ']'
+                        FROM node_execution n {CUT} WHERE n.execution_id = e.id)"""

@@ -1,0 +1,101 @@
+"""Selections that PostgreSQL writes itself: nothing is read of their rows here (docs/decisions/written-rows.md)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from graphql import GraphQLEnumType, GraphQLNonNull, GraphQLObjectType, get_named_type
+
+from flowtrail.executions import Constant, Form, Leaf, Nodes, Object, Written
+from flowtrail.graphql.columns import Composed, SameRow
+from flowtrail.graphql.inputs import Unexpected
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from graphql import GraphQLOutputType
+
+    FieldDetails: TypeAlias = list[Any]
+    Below: TypeAlias = "Callable[[GraphQLObjectType, FieldDetails], dict[str, FieldDetails]]"
+    Member: TypeAlias = Constant | Leaf | Object | Nodes
+
+_FORMS = {
+    "String": Form.TEXT,
+    "ID": Form.NAME,
+    "UUID": Form.NAME,
+    "Int": Form.NUMBER,
+    "Float": Form.NUMBER,
+    "Boolean": Form.BOOLEAN,
+    "DateTime": Form.TIME,
+    "JSON": Form.JSON,
+}
+
+
+def choose(below: Below, type_: GraphQLOutputType, details_list: FieldDetails) -> tuple[Written, FieldDetails] | None:
+    """Return what PostgreSQL shall write of what a field of this type returns, and for which field that stands: this one, or a
+    list below it. None where it takes more than rows. `below` returns a selection's fields by response name.
+    """
+    returned: Any = type_.of_type if isinstance(type_, GraphQLNonNull) else type_
+    definition: Any = returned.extensions.get("strawberry-definition") if isinstance(returned, GraphQLObjectType) else None
+    name = getattr(definition.origin, "written_field", None) if definition else None
+    if name is None:
+        return None
+    try:
+        if not name:
+            return _written(below, returned, details_list), details_list
+        lists = [found for found in below(returned, details_list).values() if found[0].node.name.value == name]
+        written = _written(below, get_named_type(returned.fields[name].type), lists[0]) if len(lists) == 1 else None
+    except Unexpected:
+        return None
+    # A list of payloads may be larger than a text should be.
+    return (written, lists[0]) if written is not None and not written.has_payloads else None
+
+
+def _written(below: Below, type_: Any, details_list: FieldDetails) -> Written:
+    return Written.of(_Writer(below).object(type_, details_list))
+
+
+class _Writer:
+    def __init__(self, below: Below) -> None:
+        self._below = below
+
+    def object(
+        self,
+        type_: GraphQLObjectType,
+        details_list: FieldDetails,
+        present: tuple[str, ...] = (),
+        columns: Mapping[str, str] | None = None,
+    ) -> Object:
+        """Return what is selected of an object; `columns` has the column of each Python name, where fields have no resolver."""
+        fields = self._below(type_, details_list)
+        return Object(tuple((name, self._member(type_, details, columns)) for name, details in fields.items()), present)
+
+    def _member(self, parent: GraphQLObjectType, details_list: FieldDetails, columns: Mapping[str, str] | None) -> Member:
+        name = details_list[0].node.name.value
+        if name == "__typename":
+            return Constant(f'"{parent.name}"')
+        field = parent.fields[name]
+        definition: Any = field.extensions["strawberry-definition"]
+        type_: Any = get_named_type(field.type)
+        if definition.base_resolver is None:
+            if columns is not None:
+                return _leaf(field.type, columns[definition.python_name])
+            return self.object(type_, details_list)  # an edge's node
+        resolver = definition.base_resolver.wrapped_func
+        match getattr(resolver, "written", None):
+            case Composed() as found:
+                return self.object(type_, details_list, found.present, found.columns)
+            case SameRow() as found:
+                return self.object(type_, details_list, (found.present,))
+            case str() as found:
+                return _leaf(field.type, found)
+            case found if found is Nodes:
+                return Nodes(self.object(type_, details_list))
+            case _:
+                raise Unexpected
+
+
+def _leaf(type_: GraphQLOutputType, column: str) -> Leaf:
+    named = get_named_type(type_)
+    form = Form.NAME if isinstance(named, GraphQLEnumType) else _FORMS[named.name]
+    return Leaf(column, form, None if isinstance(type_, GraphQLNonNull) else "null")
