@@ -8,7 +8,7 @@ from __future__ import annotations  # asyncpg's classes are generic for the type
 import asyncio
 import gc
 import time
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from copy import copy
 from typing import TYPE_CHECKING, Any, NewType, Protocol, Self, TypeAlias
 
@@ -169,19 +169,16 @@ class Database:
         await self._reading.close()
         await self._writing.close()
 
-    @asynccontextmanager
-    async def read(self) -> AsyncIterator[Read]:
+    def read(self) -> AbstractAsyncContextManager[Read]:
         """A connection for single statements, each with a snapshot of its own."""
-        with _expected_errors():
-            async with self._for_reading() as connection:
-                yield Read(connection)
+        return _Reading(self._reading, self._replica)
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Read]:
         """A connection whose statements all see the database as it was at the first of them."""
         with _expected_errors():
-            async with self._for_reading() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
-                yield Read(connection)
+            async with self.read() as read, read.transaction(isolation="repeatable_read", readonly=True):
+                yield read
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[Write]:
@@ -197,24 +194,36 @@ class Database:
                 await self._writing.expire()
             raise
 
-    @asynccontextmanager
-    async def _for_reading(self) -> AsyncIterator[_Pooled]:
-        replica = self._replica
-        connection = await replica.acquire() if replica is not None else None
-        if replica is None or connection is None:
-            async with self._reading.acquired() as connection:
-                yield connection
-            return
-        try:
-            yield connection
-        except _GIVEN_UP:
-            _note_given_up(connection)
-            raise
-        except (OSError, *_BROKEN):
-            replica.distrust()
-            raise
-        finally:
-            await replica.release(connection)
+
+class _Reading:
+    """Borrows a connection to read from: the replica's while that is fresh. Not a generator, which would take twice as long."""
+
+    __slots__ = ("_connection", "_is_replicas", "_lease", "_pool", "_replica")
+
+    def __init__(self, pool: _Pool, replica: Replica | None) -> None:
+        self._pool = pool
+        self._replica = replica
+
+    async def __aenter__(self) -> Read:
+        with _expected_errors():
+            connection = await self._replica.acquire() if self._replica is not None else None
+            self._is_replicas = connection is not None
+            if connection is None:
+                connection, self._lease = await self._pool.take()
+        self._connection = connection
+        return Read(connection)
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, _GIVEN_UP):
+            _note_given_up(self._connection)
+        with _expected_errors():
+            if not self._is_replicas:
+                await self._pool.give_back(self._connection, self._lease, is_clean=error is None)
+            elif self._replica is not None:
+                if isinstance(error, (OSError, *_BROKEN)) and not isinstance(error, _GIVEN_UP):
+                    self._replica.distrust()
+                await self._replica.release(self._connection)
+        _raise_expected(error)
 
 
 class _Pool:
@@ -234,22 +243,30 @@ class _Pool:
     @asynccontextmanager
     async def acquired(self) -> AsyncIterator[_Pooled]:
         """A connection. Raises TimeoutError when none is free for too long."""
-        connection = await self._taken()
-        expired = self._expired
-        self._in_use.inc()
+        connection, lease = await self.take()
         is_clean = False
         try:
             yield connection
-            is_clean = expired == self._expired
+            is_clean = True
         except _GIVEN_UP:
             _note_given_up(connection)
             raise
         finally:
-            self._in_use.dec()
-            if is_clean and not self._waiting and not self._is_closing and _is_open(connection):
-                self._keep(connection)
-            else:
-                await self._pool.release(connection)
+            await self.give_back(connection, lease, is_clean=is_clean)
+
+    async def take(self) -> tuple[_Pooled, int]:
+        """Return a connection, and what `give_back` wants to know; raises TimeoutError when none is free for too long."""
+        connection = await self._taken()
+        self._in_use.inc()
+        return connection, self._expired
+
+    async def give_back(self, connection: _Pooled, lease: int, *, is_clean: bool) -> None:
+        """Keep a connection for the next, unless something went wrong with it."""
+        self._in_use.dec()
+        if is_clean and lease == self._expired and not self._waiting and not self._is_closing and _is_open(connection):
+            self._keep(connection)
+        else:
+            await self._pool.release(connection)
 
     async def expire(self) -> None:
         """Make sure that every connection is made anew before it is used again."""
@@ -314,25 +331,31 @@ class _expected_errors:  # noqa: N801 (reads as a verb where it is used)
         return None
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        match error:
-            case asyncpg.QueryCanceledError() | asyncpg.LockNotAvailableError() | TimeoutError():
-                metrics.database_errors.labels(TimedOut.code).inc()
-                raise TimedOut("the database took too long to answer") from error
-            case (
-                asyncpg.PostgresConnectionError()
-                | asyncpg.CannotConnectNowError()
-                | asyncpg.OperatorInterventionError()
-                | asyncpg.InsufficientResourcesError()
-                | asyncpg.ReadOnlySQLTransactionError()
-                | asyncpg.ObjectNotInPrerequisiteStateError()  # a standby is asked what only a primary knows
-                | asyncpg.InternalClientError()  # a connection that was given up half-way is not usable again
-                | OSError()
-            ):
-                raise _unavailable() from error
-            case asyncpg.SerializationError() if "recovery" in str(error):  # a standby gave up a statement that held it up
-                raise _unavailable() from error
-            case asyncpg.InterfaceError() if "clos" in str(error):  # asyncpg has no type of its own for closed connections
-                raise _unavailable() from error
+        if error is not None:
+            _raise_expected(error)
+
+
+def _raise_expected(error: BaseException | None) -> None:
+    """Raise the expected error that this one stands for, if any."""
+    match error:
+        case asyncpg.QueryCanceledError() | asyncpg.LockNotAvailableError() | TimeoutError():
+            metrics.database_errors.labels(TimedOut.code).inc()
+            raise TimedOut("the database took too long to answer") from error
+        case (
+            asyncpg.PostgresConnectionError()
+            | asyncpg.CannotConnectNowError()
+            | asyncpg.OperatorInterventionError()
+            | asyncpg.InsufficientResourcesError()
+            | asyncpg.ReadOnlySQLTransactionError()
+            | asyncpg.ObjectNotInPrerequisiteStateError()  # a standby is asked what only a primary knows
+            | asyncpg.InternalClientError()  # a connection that was given up half-way is not usable again
+            | OSError()
+        ):
+            raise _unavailable() from error
+        case asyncpg.SerializationError() if "recovery" in str(error):  # a standby gave up a statement that held it up
+            raise _unavailable() from error
+        case asyncpg.InterfaceError() if "clos" in str(error):  # asyncpg has no type of its own for closed connections
+            raise _unavailable() from error
 
 
 def _unavailable() -> Unavailable:

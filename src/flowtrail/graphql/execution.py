@@ -36,10 +36,19 @@ async def completed(work: Awaitable[ExecutionResult], seconds: float) -> Executi
 
 async def within(seconds: float, work: Awaitable[T]) -> T:
     """Return what `work` returns; raises TimedOut after `seconds`, and leaves nothing running that anybody waits for."""
-    task = asyncio.ensure_future(work)
+    loop, task = asyncio.get_running_loop(), asyncio.ensure_future(work)
+    over: asyncio.Future[None] = loop.create_future()  # as in asyncio.wait, which takes several
+
+    def end(_: object = None) -> None:
+        if not over.done():
+            over.set_result(None)
+
+    timer = loop.call_later(seconds, end)
+    task.add_done_callback(end)
     try:
-        await asyncio.wait((task,), timeout=seconds)
+        await over
     finally:
+        timer.cancel()
         _cancel(task)
     if not task.done():
         raise TimedOut(f"the operation took longer than {seconds:g} s and was cancelled")

@@ -230,7 +230,7 @@ class ExecutionConnection:
     async def _count(self, info: Info) -> tuple[int, bool]:
         wanted, keys = self.key.selection.filter, self._count_keys()
         if keys is not None:
-            counted = await asyncio.gather(*(info.context.loaders.totals.load((key, wanted.is_preview)) for key in keys))
+            counted = await info.context.loaders.totals.load_many((key, wanted.is_preview) for key in keys)
             statuses = wanted.statuses or tuple(status.value for status in ExecutionStatus)
             return sum(by_status[status] for by_status in counted for status in statuses), True
         return await info.context.loaders.bounded_count.load((self.key.scope, self.key.selection))

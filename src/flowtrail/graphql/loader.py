@@ -7,7 +7,7 @@ cancelling one never cancels the reading; when the last one has gone it is cance
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
@@ -18,16 +18,31 @@ else:
 V = TypeVar("V")
 
 
+class Pace:
+    """How an operation goes on, for all of its loaders."""
+
+    __slots__ = ("is_one_by_one",)
+
+    def __init__(self) -> None:
+        self.is_one_by_one = False
+        """Whether one resolver runs after the other: what one asks for is read at once, since nobody else can ask for more."""
+
+
 class Loader(Generic[K, V]):
     """Loads values by key for one operation, each once. `batch` returns them in the order of the keys it is given."""
 
-    def __init__(self, batch: Callable[[list[K]], Awaitable[Sequence[V]]]) -> None:
+    def __init__(self, batch: Callable[[list[K]], Awaitable[Sequence[V]]], pace: Pace) -> None:
         self._batch = batch
+        self._pace = pace
         self._batches: dict[K, _Batch[K, V]] = {}
         self._open: _Batch[K, V] | None = None
 
     async def load(self, key: K) -> V:
         """Return the value of a key; raises what the batch raises."""
+        if self._pace.is_one_by_one and key not in self._batches:
+            batch = self._batches[key] = _Batch(self._batch)
+            batch.add(key)
+            return (await batch.read())[0]
         batch = self._batch_of(key)
         waiting = batch.join()
         try:
@@ -58,6 +73,7 @@ class Loader(Generic[K, V]):
             return found
         if self._open is None or self._open.has_begun or self._open.was_given_up:
             self._open = _Batch(self._batch)
+            self._open.begin_later()
         self._open.add(key)
         self._batches[key] = self._open
         return self._open
@@ -77,8 +93,6 @@ class _Batch(Generic[K, V]):
         self._error = error
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None] | None = None
-        if error is None:
-            self._loop.call_soon(self._begin)
 
     def add(self, key: K) -> None:
         self.places[key] = len(self.places)
@@ -99,6 +113,23 @@ class _Batch(Generic[K, V]):
             waiting.exception()  # whoever waited for several has seen another's
         if not self._waiting and not self._is_read:
             self._give_up()
+
+    def begin_later(self) -> None:
+        """Read when all who run now have asked."""
+        self._loop.call_soon(self._begin)
+
+    async def read(self) -> Sequence[V]:
+        """Read now, and return the values."""
+        try:
+            await self._run()
+        finally:
+            if not self._is_read:
+                self.was_given_up = True
+                for waiting in self._waiting:
+                    waiting.cancel()
+        if self._error is not None:
+            raise self._error
+        return cast("Sequence[V]", self._values)
 
     def _begin(self) -> None:
         if not self.was_given_up:

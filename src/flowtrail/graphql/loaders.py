@@ -12,7 +12,7 @@ from flowtrail.counts import Range
 from flowtrail.database import Database, Read
 from flowtrail.executions import Columns, Execution, ExecutionPage, NodeColumns, NodeExecution, NodeKey, Selection, Written
 from flowtrail.flows import Flow
-from flowtrail.graphql.loader import Loader
+from flowtrail.graphql.loader import Loader, Pace
 from flowtrail.page_cursors import PageCursors
 from flowtrail.pagination import PageRequest, Position
 from flowtrail.statistics import Bucket, ErrorGroup, Percentiles, Summary
@@ -47,7 +47,8 @@ class Loaders:
 
     def __init__(self, database: Database, servers: frozenset[str] | None) -> None:
         # Not methods of this class: an operation's rows would have to wait for the garbage collector.
-        self._batches = _Batches(database, servers)
+        self.pace = Pace()
+        self._batches = _Batches(database, servers, self.pace)
         self._top_errors: dict[int, Loader[tuple[uuid.UUID, Range], list[ErrorGroup]]] = {}
         self._executions: dict[Columns | Written, Loader[uuid.UUID, Execution | None]] = {}
         self._nodes: dict[NodeColumns, Loader[uuid.UUID, list[NodeExecution] | None]] = {}
@@ -63,19 +64,19 @@ class Loaders:
 
     @cached_property
     def page(self) -> Loader[PageKey, ExecutionPage]:
-        return Loader(self._batches.pages)
+        return Loader(self._batches.pages, self.pace)
 
     @cached_property
     def page_cursors(self) -> Loader[PageKey, PageCursors | None]:
-        return Loader(partial(self._batches.page_cursors, self.page))
+        return Loader(partial(self._batches.page_cursors, self.page), self.pace)
 
     @cached_property
     def totals(self) -> Loader[tuple[uuid.UUID, bool | None], Counter[str]]:
-        return Loader(self._batches.totals)
+        return Loader(self._batches.totals, self.pace)
 
     @cached_property
     def bounded_count(self) -> Loader[tuple[uuid.UUID | None, Selection], tuple[int, bool]]:
-        return Loader(self._batches.bounded_counts)
+        return Loader(self._batches.bounded_counts, self.pace)
 
     @cached_property
     def summary(self) -> Loader[tuple[uuid.UUID, Range], Summary]:
@@ -118,7 +119,8 @@ class Loaders:
 class _Batches:
     """What loaders read, for one viewer."""
 
-    def __init__(self, database: Database, servers: frozenset[str] | None) -> None:
+    def __init__(self, database: Database, servers: frozenset[str] | None, pace: Pace) -> None:
+        self._pace = pace
         self._database = database
         self._servers = servers
 
@@ -133,7 +135,7 @@ class _Batches:
                 result.update({key: found[key[0]] for key in group})
             return [result[key] for key in keys]
 
-        return Loader(batch)
+        return Loader(batch, self._pace)
 
     def by_key(self, load: Callable[[Read, list[K]], Awaitable[Mapping[K, V]]]) -> Loader[K, V | None]:
         async def batch(keys: list[K]) -> list[V | None]:
@@ -141,7 +143,7 @@ class _Batches:
                 found = await load(read, keys)
             return [found.get(key) for key in keys]
 
-        return Loader(batch)
+        return Loader(batch, self._pace)
 
     async def visible_flows(self, read: Read, ids: list[uuid.UUID]) -> dict[uuid.UUID, Flow]:
         found = await flows.flows_by_id(read, ids)

@@ -63,11 +63,13 @@ async def _result(operation: Operation, context: Context) -> ExecutionResult:
     prepared = operation.plans.prepared(operation) if operation.plans is not None else None
     outcomes: dict[str, Any] = {}
     if prepared is not None:
-        run = prepared.run(context)
+        run, pace = prepared.run(context), context.loaders.pace
+        pace.is_one_by_one = prepared.function.is_one_by_one
         try:
             return ExecutionResult(await prepared.function(None, run), None)
         except Exception:
             outcomes = run.outcomes  # graphql-core meets the same, and reports it
+            pace.is_one_by_one = False
     executor = _executor(operation, context, known_outcomes(outcomes) if outcomes else root_field_spans())
     result: Any = executor.execute_operation()
     return await result if executor.is_awaitable(result) else result  # type: ignore[no-any-return]

@@ -57,11 +57,15 @@ class Compiler:
             Unexpected=Unexpected, seen=Seen, each=each, in_turn=in_turn, in_turns=in_turns, kept=kept, listed=listed,
             refuse=refuse, spanned=spanned, together=together, written=written,
         )  # fmt: skip
+        self._is_one_by_one = True
         self._written: set[tuple[int, ...]] = set()
         """Fields whose values PostgreSQL writes, by their nodes' identities."""
 
     def operation(self) -> Callable[[Any, Any], Any]:
-        """Return the coroutine function of the whole operation, which takes the root value and a Run; raises Unexpected."""
+        """Return the coroutine function of the whole operation, which takes the root value and a Run; raises Unexpected.
+
+        It says whether its resolvers run one by one (loader.py).
+        """
         executor = self._executor
         operation = executor.operation
         root = schema.graphql_schema.get_root_type(operation.operation)
@@ -70,8 +74,10 @@ class Compiler:
         name = self._function(root, self._grouped(collected), None, operation.operation)
         if not self._awaits(name):
             self._source.add(f"async def whole(o, r): return {name}(o)")
-            return self._source.run("whole")  # type: ignore[no-any-return]
-        return self._source.run(name)  # type: ignore[no-any-return]
+            name = "whole"
+        function = self._source.run(name)
+        function.is_one_by_one = self._is_one_by_one
+        return function  # type: ignore[no-any-return]
 
     def reader(self, type_: GraphQLObjectType, details_list: FieldDetails) -> Callable[[Any], dict[str, Any]] | None:
         """Return the function that completes objects of a type; None when that takes more than reading them."""
@@ -117,6 +123,7 @@ class Compiler:
             for name, part in parts.items():
                 source.add(f"async def {part}(o, r): return {values[name]}")
                 values[name] = f"{part}_value"
+            self._is_one_by_one = False
             works = ", ".join(f"{part}(o, r)" for part in parts.values())
             lines.append(f" {', '.join(values[name] for name in awaiting)} = await together({works})")
         function = source.named("awaited" if awaits else "read", any(entry.has_list for entry in found.values()))
@@ -220,6 +227,7 @@ class Compiler:
             return _Expression(f"[{completed.text} for {item} in listed({v})]", has_list=True)
         function = self._source.named("of_item")
         if completed.awaits:
+            self._is_one_by_one = False
             self._source.add(f"async def {function}({item}, r): return {completed.text}")
             return _Expression(f"await each({function}, {v}, r)", awaits=True, has_list=True)
         self._source.add(f"def {function}({item}): return {completed.text}")

@@ -46,7 +46,8 @@ _WORTH_IT = 50
 class Prepared:
     """The function for an operation, and its variables: as JSON has them, and as resolvers take them."""
 
-    function: Callable[[Any, Run], Any]
+    function: Any
+    """Takes the root value, or an event, and a Run."""
     given: Mapping[str, Any]
     values: Mapping[str, Any]
 
