@@ -44,7 +44,7 @@ async def test_reading_is_measured_in_every_combination(postgres: Postgres) -> N
     assert found.keys() == {(kind, number, subject) for kind in subjects for number in (1, 3) for subject in subjects[kind]}
     for rounds in found.values():
         assert len(rounds) == 1
-        assert all(each["count"] > 0 and each["seconds"] > 0 and each["cpu"] >= 0 for each in rounds)
+        assert all(each["count"] > 0 and each["seconds"] > 0 and each["cpu"] >= 0 and each["database_cpu"] >= 0 for each in rounds)
         assert all(0 < each["p50"] <= each["p99"] for each in rounds)
     assert again.returncode == 1, "somebody's record is not measured upon"
     assert again.stderr == "flowtrail: this database has executions already: name an empty one in DATABASE_URL, or none\n"

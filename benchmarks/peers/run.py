@@ -29,6 +29,7 @@ import speeches
 from flowtrail import bench, database_url, migrate
 from flowtrail.bench import documents, reading, report, servers, table
 from flowtrail.bench.figures import Area
+from flowtrail.bench.postmaster import Postmaster
 from flowtrail.bench.servers import Server, Speech
 
 HERE = Path(__file__).parent
@@ -100,7 +101,7 @@ async def run(dsn: str, options: argparse.Namespace) -> dict[str, Any]:
     with bench.temporary_folder() as folder:
         async with all_of(dsn, folder, names) as started:
             concurrencies = [int(number) for number in options.concurrency.split(",")]
-            measured = partial(reading.measure, area, started, [pages, details], concurrencies)
+            measured = partial(reading.measure, area, started, await Postmaster.of(dsn), [pages, details], concurrencies)
             await measured(options.seconds, options.rounds, lambda: None)
     machine = {
         "cpus": os.cpu_count(),

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from flowtrail import database_url, embedded, migrate
 from flowtrail.bench import documents, events, fan_out, reading, recording, servers, table
 from flowtrail.bench.figures import Area
+from flowtrail.bench.postmaster import Postmaster
 from flowtrail.errors import BadUserInput, ConfigurationError
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ async def _measure(
 async def _reading(
     dsn: str, options: Options, loaded: Table, folder: Path, progress: Callable[[str, int], Callable[[int], None]]
 ) -> list[Area]:
-    areas = []
+    areas, postmaster = [], await Postmaster.of(dsn)
     async with readers(dsn, folder) as (service, uncompiled, bare):
         cursors = await documents.deep_cursors(service, loaded)
         for name, title, subjects, workloads in (
@@ -136,7 +137,8 @@ async def _reading(
                 continue
             area = Area(title, "requests", bare.name if bare in subjects else None)
             step = progress(title, (options.rounds + 1) * len(workloads) * len(options.concurrency) * len(subjects))
-            await reading.measure(area, subjects, workloads, options.concurrency, options.seconds, options.rounds, partial(step, 1))
+            measured = partial(reading.measure, area, subjects, postmaster, workloads, options.concurrency)
+            await measured(options.seconds, options.rounds, partial(step, 1))
             areas.append(area)
     return areas
 

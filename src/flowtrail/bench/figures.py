@@ -28,12 +28,14 @@ class Round:
     cpu: float | None = None
     p50: float | None = None
     p99: float | None = None
+    database_cpu: float | None = None
+    """CPU seconds of PostgreSQL."""
 
     @classmethod
-    def of(cls, load: Load, cpu: float | None, each: int = 1) -> Round:
+    def of(cls, load: Load, cpu: float | None, each: int = 1, database_cpu: float | None = None) -> Round:
         """Return the round of a load whose requests had so many (`each`) of what is counted."""
         cuts = statistics.quantiles(load.latencies, n=100, method="inclusive") if len(load.latencies) > 1 else load.latencies * 99
-        return cls(len(load.latencies) * each, load.seconds, cpu, cuts[49], cuts[98])
+        return cls(len(load.latencies) * each, load.seconds, cpu, cuts[49], cuts[98], database_cpu)
 
     @property
     def rate(self) -> float:
@@ -44,6 +46,11 @@ class Round:
     def cpu_ms(self) -> float | None:
         """Milliseconds of the server's CPU for each."""
         return None if self.cpu is None else self.cpu * 1000 / self.count
+
+    @property
+    def database_cpu_ms(self) -> float | None:
+        """Milliseconds of PostgreSQL's CPU for each."""
+        return None if self.database_cpu is None else self.database_cpu * 1000 / self.count
 
 
 @dataclass(slots=True)

@@ -12,12 +12,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from flowtrail.bench.documents import Workload
+    from flowtrail.bench.postmaster import Postmaster
     from flowtrail.bench.servers import Server
 
 
 async def measure(
     area: Area,
     servers: Sequence[Server],
+    postmaster: Postmaster | None,
     workloads: Sequence[Workload],
     concurrencies: Sequence[int],
     seconds: float,
@@ -35,17 +37,17 @@ async def measure(
         for workload in workloads:
             for concurrency in concurrencies:
                 for server in servers:
-                    found = await _round(server, workload, concurrency, seconds / rounds)
+                    found = await _round(server, postmaster, workload, concurrency, seconds / rounds)
                     if number > 0:
                         area.of(workload.kind, concurrency, server.name).rounds.append(found)
                     advance()
 
 
-async def _round(server: Server, workload: Workload, concurrency: int, seconds: float) -> Round:
+async def _round(server: Server, postmaster: Postmaster | None, workload: Workload, concurrency: int, seconds: float) -> Round:
     requests = workload.requests(server)
-    before = server.cpu
+    before, database_before = server.cpu, postmaster.cpu if postmaster else 0.0
     load = await repeat(server.port, requests, concurrency, seconds)
-    return Round.of(load, server.cpu - before)
+    return Round.of(load, server.cpu - before, database_cpu=postmaster.cpu - database_before if postmaster else None)
 
 
 async def agree(servers: Sequence[Server], workload: Workload) -> None:

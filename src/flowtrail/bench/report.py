@@ -15,14 +15,24 @@ if TYPE_CHECKING:
 def cells(area: Area) -> list[list[str]]:
     """Return an area's table, headings first: medians over the rounds, with the least and the most; no empty columns."""
     compared = [f"rate ÷ {area.baseline}", f"CPU ÷ {area.baseline}"] if area.baseline else []
-    headings = ["what", "at a time", "subject", f"{area.counted}/s", "p50 ms", "p99 ms", "server CPU ms", *compared]
+    headings = [
+        "what",
+        "at a time",
+        "subject",
+        f"{area.counted}/s",
+        "p50 ms",
+        "p99 ms",
+        "server CPU ms",
+        "PostgreSQL CPU ms",
+        *compared,
+    ]
     table = [headings, *(_row(area, one) for one in area.measured)]
     filled = [number for number in range(len(headings)) if any(row[number] for row in table[1:])]
     return [[row[number] for number in filled] for row in table]
 
 
 def _row(area: Area, one: Measured) -> list[str]:
-    figures = [spread(one.rounds, _rate), spread(one.rounds, _p50), spread(one.rounds, _p99), spread(one.rounds, _cpu)]
+    figures = [spread(one.rounds, figure) for figure in (_rate, _p50, _p99, _cpu, _database_cpu)]
     if area.baseline is not None:
         baseline = area.baseline_of(one)
         is_itself = baseline is None or baseline is one
@@ -44,6 +54,10 @@ def _p99(of: Round) -> float | None:
 
 def _cpu(of: Round) -> float | None:
     return of.cpu_ms
+
+
+def _database_cpu(of: Round) -> float | None:
+    return of.database_cpu_ms
 
 
 def show(console: Console, areas: Iterable[Area]) -> None:
