@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 import struct
 import uuid
 from collections.abc import Callable
@@ -15,11 +16,13 @@ DEFAULT_PAGE_SIZE = 20
 MAX_PAGE_SIZE = 100
 
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+"""From which PostgreSQL counts, too: it writes cursors itself (executions/written.py)."""
 _MICROSECOND = timedelta(microseconds=1)
 _LAYOUT = struct.Struct(">Bq16s")
 _LAYOUT_WITH_PAGE = struct.Struct(">Bq16sI")
 _VERSION = 1
+_HEXADECIMAL = re.compile("(?:[0-9a-f]{2})+")
 _MAX_PAGE = 2**31 - 2  # one less than GraphQL's Int, since the next page is one more
 
 K = TypeVar("K")
@@ -35,20 +38,17 @@ class Position:
     page: int | None = None
     """The number of the page that starts after it, where counting could not tell it (page_cursors.py)."""
 
-    @property
-    def microseconds(self) -> int:
-        return (self.started_at - _EPOCH) // _MICROSECOND
-
     def encode(self) -> str:
         """Return the opaque cursor."""
-        if self.page is None:
-            return encode_cursor(self.started_at, self.id)
-        return encode_base64(_LAYOUT_WITH_PAGE.pack(_VERSION, self.microseconds, self.id.bytes, self.page))
+        cursor = encode_cursor(self.started_at, self.id)
+        return cursor if self.page is None else cursor + self.page.to_bytes(4).hex()
 
     @classmethod
     def decode(cls, cursor: str) -> Self:
         """Return the position of a cursor; raises ValueError when it is none of ours."""
-        packed = decode_base64(cursor)
+        if not _HEXADECIMAL.fullmatch(cursor):
+            raise ValueError("alphabet")
+        packed = bytes.fromhex(cursor)
         if len(packed) == _LAYOUT.size:
             version, microseconds, execution_id = _LAYOUT.unpack(packed)
             page = None
@@ -68,11 +68,11 @@ def encode_cursor(started_at: datetime, id_: uuid.UUID) -> str:
     """Return the cursor of a position, for rows of which there are many."""
     since = started_at - _EPOCH
     microseconds = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
-    return encode_base64(_LAYOUT.pack(_VERSION, microseconds, id_.bytes))
+    return _LAYOUT.pack(_VERSION, microseconds, id_.bytes).hex()
 
 
 def encode_base64(packed: bytes) -> str:
-    """Return unpadded URL-safe base64, the form of every cursor."""
+    """Return unpadded URL-safe base64, the form of ids and of other cursors."""
     return binascii.b2a_base64(packed, newline=False).translate(_URL_SAFE, b"=").decode()
 
 

@@ -6,7 +6,6 @@ dicts, orjson, an ASGI function under uvicorn. No GraphQL, no checks, no access 
 
 from __future__ import annotations  # asyncpg's classes are generic for the type checker only
 
-import base64
 import os
 import struct
 from collections.abc import Awaitable, Callable
@@ -22,7 +21,7 @@ from flowtrail import listening
 from flowtrail.database import READING
 
 Answer = Callable[[str], Awaitable[dict[str, Any]]]
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _CURSOR = struct.Struct(">Bq16s")
 _PAGE_SIZE = 50
 _COLUMNS = """id, status, started_at, ended_at, extract(epoch FROM ended_at - started_at)::float8 * 1000 AS duration_ms, flow_name,
@@ -52,7 +51,7 @@ class Reader:
 
     async def deep_page(self, key: str) -> dict[str, Any]:
         """What follows a cursor among all executions."""
-        _, microseconds, id_ = _CURSOR.unpack(base64.urlsafe_b64decode(key + "=="))
+        _, microseconds, id_ = _CURSOR.unpack(bytes.fromhex(key))
         async with self._pool.acquire() as connection:
             rows = await connection.fetch(_AFTER, _EPOCH + timedelta(microseconds=microseconds), UUID(bytes=id_))
         return {"executions": _page(rows, has_previous=True)}
@@ -83,7 +82,7 @@ def _page(rows: list[asyncpg.Record], *, has_previous: bool) -> dict[str, Any]:
 
 def _cursor(row: asyncpg.Record) -> str:
     microseconds = (row["started_at"] - _EPOCH) // timedelta(microseconds=1)
-    return base64.urlsafe_b64encode(_CURSOR.pack(1, microseconds, row["id"].bytes)).rstrip(b"=").decode()
+    return _CURSOR.pack(1, microseconds, row["id"].bytes).hex()
 
 
 def _row(row: asyncpg.Record) -> dict[str, Any]:

@@ -124,12 +124,12 @@ def _statement(selection: Selection, shape: _Shape) -> tuple[str, tuple[Any, ...
 
 def _aggregate(columns: Written, rows: str, order: str, limit: str) -> str:
     """SQL for a page as one row: its text without the row beyond its end, how many were found, and its first and last position."""
-    shown = f"FILTER (WHERE w.number < {limit})"
-    last = f"least(count(*), {limit} - 1)"
-    return f"""SELECT string_agg(w.text, ',') {shown} AS text, count(*) AS found,
-                      (array_agg(w.started_at) {shown})[1] AS first_time, (array_agg(w.id) {shown})[1] AS first_id,
-                      (array_agg(w.started_at) {shown})[{last}] AS last_time, (array_agg(w.id) {shown})[{last}] AS last_id
-               FROM (SELECT e.started_at, e.id, row_number() OVER (ORDER BY {order}) AS number, {columns.text} AS text
+    size = f"({limit} - 1)"
+    first, last = ("1", f"least(count(*), {size})") if "DESC" in order else (f"greatest(count(*) - {size}, 0) + 1", "count(*)")
+    return f"""SELECT array_to_string((array_agg(w.text))[{first}:{last}], ',') AS text, count(*) AS found,
+                      (array_agg(w.started_at))[{first}] AS first_time, (array_agg(w.id))[{first}] AS first_id,
+                      (array_agg(w.started_at))[{last}] AS last_time, (array_agg(w.id))[{last}] AS last_id
+               FROM (SELECT e.started_at, e.id, {columns.text} AS text
                      FROM {rows} {columns.joins} ORDER BY e.started_at DESC, e.id DESC) AS w"""
 
 

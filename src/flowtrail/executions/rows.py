@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import NotRequired, TypedDict
 
 from flowtrail import json_text
-from flowtrail.executions.filter import FAILED_NODE, OVERDUE
+from flowtrail.executions.filter import FAILED_NODE_ID, FAILED_NODE_NAME, OVERDUE
 from flowtrail.pagination import Position
 from flowtrail.timeouts import TIMED_OUT_MESSAGE, UNFINISHED_NODE_ERROR
 
@@ -112,11 +112,11 @@ LISTED_VALUES = {
     "ended_at": f"CASE WHEN {OVERDUE} THEN e.timeout_at ELSE e.ended_at END",
     "error_kind": f"CASE WHEN {OVERDUE} THEN 'TIMED_OUT' ELSE e.error_kind END",
     "error_message": f"CASE WHEN {OVERDUE} THEN '{TIMED_OUT_MESSAGE}' ELSE e.error_message END",
-    "failed_node_id": f"CASE WHEN {OVERDUE} THEN failed.node_id ELSE e.failed_node_id END",
-    "failed_node_name": f"CASE WHEN {OVERDUE} THEN failed.node_name ELSE e.failed_node_name END",
+    "failed_node_id": f"CASE WHEN {OVERDUE} THEN {FAILED_NODE_ID} ELSE e.failed_node_id END",
+    "failed_node_name": f"CASE WHEN {OVERDUE} THEN {FAILED_NODE_NAME} ELSE e.failed_node_name END",
     "node_count": f"CASE WHEN e.status = 'PENDING' THEN {_NODES_SO_FAR} ELSE e.node_count END",
 }
-"""SQL of `e`, and of `failed` from FAILED_NODE, by column."""
+"""SQL of `e`, by column. What only overdue executions need is looked up for them alone."""
 REST_VALUES = {
     name: f"e.{name}"
     for name in (
@@ -154,7 +154,7 @@ class Columns:
     @property
     def joins(self) -> str:
         """What has to be joined to `e`."""
-        return f"{FAILED_NODE} {PAYLOAD}" if self.texts else FAILED_NODE
+        return PAYLOAD if self.texts else ""
 
 
 LISTED = Columns(with_rest=False)

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, TypeAlias
 
-from flowtrail.executions.filter import FAILED_NODE
 from flowtrail.executions.rows import CUT, LISTED_VALUES, NODE_PAYLOADS, NODE_VALUES, PAYLOAD, PAYLOADS, REST_VALUES, STACKS
 
 if TYPE_CHECKING:
@@ -59,10 +58,9 @@ class Nodes:
 Member: TypeAlias = "Constant | Leaf | Object | Nodes"
 
 _GLOBAL_ID = "translate(encode(convert_to({}, 'UTF8'), 'base64'), E'+/=\\n', '-_')"
-_FAILED = {"failed_node_id", "failed_node_name"}
 _PAYLOADS = {*PAYLOADS, *STACKS}
-_MICROSECONDS = "(extract(epoch FROM e.started_at) * 1000000)::bigint"
-_DURATION = "(extract(epoch FROM ({}) - {}) * 1000)::float8"
+# Microseconds are whole, so this is the nearest double to the exact quotient; extract() would do it with numerics.
+_DURATION = "round(date_part('epoch', ({}) - {}) * 1e6) / 1e3"
 _EXECUTION = {
     **LISTED_VALUES,
     **REST_VALUES,
@@ -72,7 +70,7 @@ _EXECUTION = {
     "late_error_message": "coalesce(e.late_error_message, '')",
     "duration_ms": _DURATION.format(LISTED_VALUES["ended_at"], "e.started_at"),
     "global_id": _GLOBAL_ID.format("'Execution:' || e.id"),
-    "cursor": f"translate(encode('\\x01'::bytea || int8send({_MICROSECONDS}) || uuid_send(e.id), 'base64'), '+/=', '-_')",
+    "cursor": "'01' || encode(timestamptz_send(e.started_at) || uuid_send(e.id), 'hex')",
 }
 _NODE = {
     **NODE_VALUES,
@@ -96,9 +94,8 @@ class Written:
     def of(cls, selected: Object) -> Written:
         """Return what writes an object for each execution."""
         columns = set(_columns(selected))
-        # What is joined would be looked up, used or not.
-        joins = [join for join, used in ((FAILED_NODE, _FAILED), (PAYLOAD, _PAYLOADS)) if columns & used]
-        return cls(_object(selected, _EXECUTION), " ".join(joins), bool(columns & (_PAYLOADS | set(NODE_PAYLOADS))))
+        joins = PAYLOAD if columns & _PAYLOADS else ""
+        return cls(_object(selected, _EXECUTION), joins, bool(columns & (_PAYLOADS | set(NODE_PAYLOADS))))
 
     @property
     def sql(self) -> str:
