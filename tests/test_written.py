@@ -170,3 +170,13 @@ async def test_a_payload_keeps_every_digit(service: Service) -> None:
     for _ in range(2):
         response = await service.client.post("/graphql", json={"query": WHOLE, "variables": {"uuid": id_}})
         assert f'"initialParams":{text}'.encode() in response.content
+
+
+async def test_so_many_fields_that_they_are_read_instead_are_answered_alike(service: Service, plain: Service) -> None:
+    server, id_ = fresh_server(), str(uuid7())
+    await send(service, started(id_, server=server), finished(id_))
+    row = " ".join(("uuid", *(f"a{number}: startedAt" for number in range(70))))
+    document = f"query ($server: [String!]) {{ executions(filter: {{server: $server}}) {{ edges {{ node {{ {row} }} }} }} }}"
+    for _ in range(2):
+        found = (await both(service, plain, document, server=[server]))["executions"]["edges"]
+        assert [len(edge["node"]) for edge in found] == [71]

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     Below: TypeAlias = "Callable[[GraphQLObjectType, FieldDetails], dict[str, FieldDetails]]"
     Member: TypeAlias = Constant | Leaf | Object | Nodes
 
+_MOST_LEAVES = 60
+"""More than anybody shows of a row. The plan of a statement, which PostgreSQL keeps for each connection, grows with them."""
 _FORMS = {
     "String": Form.TEXT,
     "ID": Form.NAME,
@@ -58,6 +60,7 @@ def _written(below: Below, type_: Any, details_list: FieldDetails) -> Written:
 class _Writer:
     def __init__(self, below: Below) -> None:
         self._below = below
+        self._leaves = 0
 
     def object(
         self,
@@ -79,7 +82,7 @@ class _Writer:
         type_: Any = get_named_type(field.type)
         if definition.base_resolver is None:
             if columns is not None:
-                return _leaf(field.type, columns[definition.python_name])
+                return self._leaf(field.type, columns[definition.python_name])
             return self.object(type_, details_list)  # an edge's node
         resolver = definition.base_resolver.wrapped_func
         match getattr(resolver, "written", None):
@@ -88,14 +91,16 @@ class _Writer:
             case SameRow() as found:
                 return self.object(type_, details_list, (found.present,))
             case str() as found:
-                return _leaf(field.type, found)
+                return self._leaf(field.type, found)
             case found if found is Nodes:
                 return Nodes(self.object(type_, details_list))
             case _:
                 raise Unexpected
 
-
-def _leaf(type_: GraphQLOutputType, column: str) -> Leaf:
-    named = get_named_type(type_)
-    form = Form.NAME if isinstance(named, GraphQLEnumType) else _FORMS[named.name]
-    return Leaf(column, form, None if isinstance(type_, GraphQLNonNull) else "null")
+    def _leaf(self, type_: GraphQLOutputType, column: str) -> Leaf:
+        self._leaves += 1
+        if self._leaves > _MOST_LEAVES:
+            raise Unexpected
+        named = get_named_type(type_)
+        form = Form.NAME if isinstance(named, GraphQLEnumType) else _FORMS[named.name]
+        return Leaf(column, form, None if isinstance(type_, GraphQLNonNull) else "null")
