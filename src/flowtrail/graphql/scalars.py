@@ -7,6 +7,7 @@ from typing import Any, NewType
 
 import orjson
 import strawberry
+from asyncpg.pgproto.pgproto import UUID
 from graphql import GraphQLError, ValueNode, value_from_ast_untyped
 from strawberry.types.scalar import ScalarDefinition
 
@@ -38,7 +39,7 @@ def parse_uuid(value: Any) -> uuid.UUID:
     """Return the UUID of its usual string form; raises GraphQLError for anything else."""
     if isinstance(value, str) and len(value) == 36:
         try:
-            return uuid.UUID(value)
+            return UUID(value)  # the driver's own class: a uuid.UUID that is made, and written, several times as fast
         except ValueError:
             pass
     raise GraphQLError("UUID must be a string of 32 hexadecimal digits in five groups.")
