@@ -33,13 +33,13 @@ REGISTER = "mutation($input: RegisterFlowsInput!) { registerFlows(input: $input)
 
 def serve(port: int, *, stock: bool) -> None:
     """Run the server under test: the service, or a stock GraphQLRouter over the same schema and feed."""
-    from flowtrail.app import SOCKETS, create_app
+    from flowtrail.app import create_app, socket_options
     from flowtrail.observability import logs
     from flowtrail.settings import Settings
 
     settings = Settings.load(sweep_interval=3600.0, fold_interval=3600.0, statement_timeout=120.0, streams_per_client=1_000_000)
     logs.configure("warning", "text")
-    options: dict[str, Any] = {**SOCKETS, "ws": "auto"} if stock else {**SOCKETS}
+    options: dict[str, Any] = {**socket_options(settings), **({"ws": "auto"} if stock else {})}
     app = stock_app(settings) if stock else create_app(settings)
     gc.freeze()  # as `flowtrail serve` does
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", **options)

@@ -104,11 +104,14 @@ async def event_stream(
         yield responses()
 
 
-async def pruned(database: Database) -> int:
-    """Prune every change there is; transactions under way anywhere in the cluster, as those of other tests, hold that back."""
+async def pruned(database: Database, older_than: timedelta = timedelta(0)) -> int:
+    """Prune until something is gone, every change there is if nothing else is said; returns how many.
+
+    Transactions under way anywhere in the cluster, as those of other tests, hold that back.
+    """
     async with asyncio.timeout(60):
         while True:
             async with database.write() as write:
-                if count := await changes.prune(write, timedelta(0)):
+                if count := await changes.prune(write, older_than):
                     return count
             await asyncio.sleep(0.05)

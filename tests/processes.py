@@ -45,15 +45,19 @@ class Process:
 
 
 @asynccontextmanager
-async def serving(dsn: str, folder: Path, *arguments: str, **environment: str) -> AsyncIterator[Process]:
-    """A process that serves the database `dsn` on a free port; killed at the end if it still runs."""
+async def serving(dsn: str, folder: Path, *arguments: str, ulimit: str | None = None, **environment: str) -> AsyncIterator[Process]:
+    """A process that serves the database `dsn` on a free port; killed at the end if it still runs.
+
+    `ulimit` is what the shell's command of that name is told before, such as `-n 160`: no more files may be open then.
+    """
     folder.mkdir(exist_ok=True)
     log = folder / "stderr"
-    command = (sys.executable, "-c", "from flowtrail.cli import main; main()", "serve", "--port", "0", "--data-dir", str(folder))
+    limited = () if ulimit is None else ("sh", "-c", 'ulimit $0 && exec "$@"', ulimit)
+    serve = (sys.executable, "-c", "from flowtrail.cli import main; main()", "serve", "--port", "0", "--data-dir", str(folder))
     variables = {"DATABASE_URL": dsn, "FLOWTRAIL_RECORD_TOKEN": RECORD_TOKEN, "FLOWTRAIL_LOG_FORMAT": "json"}
     with log.open("wb") as errors:
         process = await asyncio.create_subprocess_exec(
-            *command, *arguments, env=os.environ | variables | environment, stdout=asyncio.subprocess.PIPE, stderr=errors
+            *limited, *serve, *arguments, env=os.environ | variables | environment, stdout=asyncio.subprocess.PIPE, stderr=errors
         )
     try:
         assert process.stdout is not None

@@ -136,10 +136,10 @@ class Server(uvicorn.Server):
 @asynccontextmanager
 async def running_service(settings: Settings) -> AsyncIterator[Service]:
     """The real application on the real server, on a free port of 127.0.0.1."""
-    from flowtrail.app import SOCKETS, create_app
+    from flowtrail.app import create_app, socket_options
 
     app = create_app(settings)
-    config = uvicorn.Config(app, log_config=None, lifespan="on", timeout_graceful_shutdown=5, **SOCKETS)
+    config = uvicorn.Config(app, log_config=None, lifespan="on", timeout_graceful_shutdown=5, **socket_options(settings))
     server = Server(config)
     # Not create_server: asyncio turns delayed small packets off only for sockets that say that they speak TCP.
     with socket.socket(proto=socket.IPPROTO_TCP) as listener:

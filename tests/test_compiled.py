@@ -127,8 +127,6 @@ async def fill(service: Service) -> dict[str, str]:
     return {"execution": found["uuid"], "id": found["id"], "flow": found["flow"]["id"], "node": found["nodeExecutions"][0]["id"]}
 
 
-# Beside a field that failed graphql-core cancels what has not begun.
-@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited", "ignore::pytest.PytestUnraisableExceptionWarning")
 async def test_documents_by_chance(start_service: Any, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     ids = await fill(service)
     plain: Service = await start_service(compiled=False)

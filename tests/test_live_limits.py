@@ -1,6 +1,7 @@
 """Subscribers that are slow, late or many: what one of them suffers is not the others' matter (spec 3.4)."""
 
 import asyncio
+from datetime import timedelta
 
 import asyncpg
 import pytest
@@ -92,12 +93,12 @@ async def test_a_change_left_behind_below_the_floor_does_not_make_every_position
     await transaction.start()
     await connection.fetchval("SELECT pg_current_xact_id()")
     await accept(service, started())
-    await connection.execute(
-        "INSERT INTO execution_change (execution_id, kind, at) VALUES (gen_random_uuid(), 'STARTED', now() + interval '1 hour')"
-    )
+    async with database.write() as write:
+        await write.execute("UPDATE execution_change SET at = at - interval '2 hours'")
+    await connection.execute("INSERT INTO execution_change (execution_id, kind, at) VALUES (gen_random_uuid(), 'STARTED', now())")
     await transaction.commit()
     await connection.close()
-    assert await pruned(database) == 1
+    assert await pruned(database, timedelta(hours=1)) == 1
     async with socket(service) as client:
         await client.subscribe(after=await change_cursor(service))
         start = started()

@@ -115,7 +115,11 @@ async def test_an_event_shows_what_a_standby_does_not_know_yet(primary: OwnPostg
         began, node = await client.events(2)
         assert began["execution"]["initialParams"] == {"order": 7}
         assert began["execution"]["flow"]["executions"]["totalCount"] >= 1
-        assert [each["inputData"] for each in node["execution"]["nodeExecutions"]] == [node["nodeExecution"]["inputData"]] == [{"step": 1}]
+        assert (
+            [each["inputData"] for each in node["execution"]["nodeExecutions"]]
+            == [node["nodeExecution"]["inputData"]]
+            == [{"step": 1}]
+        )
         await standby.execute("SELECT pg_wal_replay_resume()")
 
 

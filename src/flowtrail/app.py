@@ -5,13 +5,16 @@ import signal
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from types import FrameType
-from typing import TypedDict
+from typing import TypedDict, cast
 
 from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from flowtrail import doors, monitoring, pages, service, session, sign_in
+from flowtrail.admission import Admission
 from flowtrail.connections import BoundedHttpProtocol
 from flowtrail.graphql import http, websocket
 from flowtrail.graphql.coalescing import CoalescingProtocol
@@ -35,18 +38,44 @@ class SocketOptions(TypedDict):
     proxy_headers: bool
 
 
-SOCKETS = SocketOptions(
-    http=BoundedHttpProtocol,
-    server_header=False,
-    ws=CoalescingProtocol,
-    # Compression would cost each subscriber a copy of every message, and a window of memory.
-    ws_per_message_deflate=False,
-    ws_max_size=2 * 1024 * 1024,
-    ws_ping_interval=20.0,
-    ws_ping_timeout=20.0,
-    proxy_headers=False,  # the settings name the proxies that are believed (doors.py)
-)
-"""What uvicorn must be told for the connections of this application."""
+def socket_options(settings: Settings) -> SocketOptions:
+    """Return what uvicorn must be told for the connections of this application. Raises ConfigurationError."""
+    admission = Admission(settings)
+    return SocketOptions(
+        # uvicorn asks for classes, and does no more with them than call them.
+        http=cast("type[asyncio.Protocol]", partial(BoundedHttpProtocol, admission=admission)),
+        server_header=False,
+        ws=cast("type[asyncio.Protocol]", partial(CoalescingProtocol, admission=admission)),
+        # Compression would cost each subscriber a copy of every message, and a window of memory.
+        ws_per_message_deflate=False,
+        ws_max_size=2 * 1024 * 1024,
+        ws_ping_interval=20.0,
+        ws_ping_timeout=20.0,
+        proxy_headers=False,  # the settings name the proxies that are believed (doors.py)
+    )
+
+
+class Application(FastAPI):
+    """FastAPI, but that POST /graphql passes our own middleware and nothing else: it raises nothing that the layers FastAPI and its
+    router put before it would have to catch, and they take longer than all that is checked of a request.
+    """
+
+    _post: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one ASGI connection."""
+        if scope["type"] == "http" and scope["path"] == http.PATH and scope["method"] == "POST":
+            scope["app"] = self
+            if self._post is None:
+                self._post = self._with_middleware(http.respond)
+            await self._post(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+    def _with_middleware(self, app: ASGIApp) -> ASGIApp:
+        for middleware, arguments, options in reversed(self.user_middleware):
+            app = middleware(app, *arguments, **options)
+        return app
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -62,9 +91,8 @@ def create_app(settings: Settings) -> FastAPI:
             endpoint.stopping.set()
 
     # What FastAPI would trace and measure, monitoring.py does, and says less of what users sent.
-    app = FastAPI(lifespan=lifespan, openapi_url=None, telemetry={"tracing": False, "metrics": False, "logs": False})
-    app.add_middleware(http.Shortcut)
-    # Starlette's own route: FastAPI's would work out parameters that this has not, at every request.
+    app = Application(lifespan=lifespan, openapi_url=None, telemetry={"tracing": False, "metrics": False, "logs": False})
+    # For what the router says of other methods; and Starlette's route, since FastAPI's would look for parameters.
     app.add_route(http.PATH, http.post, methods=["POST"], include_in_schema=False)
 
     @app.websocket(http.PATH)

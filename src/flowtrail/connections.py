@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from uvicorn.config import Config
     from uvicorn.server import ServerState
+
+    from flowtrail.admission import Admission
 
 HEAD_SECONDS = 15.0
 """From the moment a connection waits for a request until the request's head must be there."""
@@ -24,8 +26,42 @@ _UNREAD_SECONDS = 10.0
 _TOO_LARGE = b"The head of the request is too large."
 
 
+class _HeadWithBody:
+    """A transport for one response: its head leaves with what follows in the same turn of the event loop, by one system call."""
+
+    __slots__ = ("_head", "_loop", "_transport")
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._head: bytes | None = None
+        """What waits; None before there is anything."""
+        self._loop = loop
+
+    def write(self, data: bytes) -> None:
+        if self._head is None:
+            self._head = data
+            self._loop.call_soon(self._flush)
+        elif self._head:
+            head, self._head = self._head, b""
+            self._transport.writelines((head, data))
+        else:
+            self._transport.write(data)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+    def _flush(self) -> None:
+        head, self._head = self._head, b""
+        if head and not self._transport.is_closing():
+            self._transport.write(head)
+
+
 class BoundedHttpProtocol(HttpToolsProtocol):
-    """What uvicorn is told to speak on HTTP; it differs in its patience alone."""
+    """What uvicorn is told to speak on HTTP; it differs in whom it lets in, and in its patience."""
 
     def __init__(
         self,
@@ -33,8 +69,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         server_state: ServerState,
         app_state: dict[str, object],
         _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        admission: Admission,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self._admission = admission
         self._deadline: asyncio.TimerHandle | None = None
         """Runs while a request is waited for."""
         self._is_in_head = False
@@ -42,13 +81,15 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Bytes of the head that is being read, or since the last response."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin to wait for the first request."""
+        """Begin to wait for the first request, if there is room for one more connection."""
         super().connection_made(transport)  # type: ignore[arg-type]  # uvicorn names the narrower type
-        self._wait()
+        if self._admission.admit(transport, self.client[0] if self.client else None):
+            self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait for nothing any more."""
         self._stop_waiting()
+        self._admission.left(self.transport)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -73,15 +114,21 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Leave the rest to the application, which has a limit of its own for bodies."""
         self._is_in_head = False
         self._stop_waiting()
+        self._admission.begins(self.transport)
+        before = self.cycle
         super().on_headers_complete()
+        if self.cycle is not before:  # it is, if the connection becomes a WebSocket
+            self.cycle.transport = cast("asyncio.Transport", _HeadWithBody(self.transport, self.loop))
 
     def on_response_complete(self) -> None:
         """Wait for the next request, or for the client to read this response."""
         super().on_response_complete()
         if self.transport.is_closing():
             self._end_unless_read()
-        elif self.cycle.response_complete and not self._is_in_head:  # no other was sent before this one was answered
-            self._wait()
+        elif self.cycle.response_complete:  # no other was sent before this one was answered
+            self._admission.waits(self.transport)
+            if not self._is_in_head:
+                self._wait()
 
     def timeout_keep_alive_handler(self) -> None:
         """Close an idle connection, even if its client never reads the last response."""

@@ -19,6 +19,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from flowtrail.addresses import networks
 from flowtrail.errors import ConfigurationError, Forbidden
 from flowtrail.headers import headers_of
 from flowtrail.observability import metrics
@@ -49,7 +50,7 @@ def mount(app: FastAPI, settings: Settings) -> None:
     Call it after other middlewares that must come behind them were added. Raises ConfigurationError.
     """
     origins = tuple(_checked_origin(origin) for origin in settings.allowed_origins)
-    proxies = [_checked_proxy(proxy) for proxy in settings.trusted_proxies]
+    proxies = [str(network) for network in networks(settings.trusted_proxies)]
     app.add_middleware(OriginDoor, allowed=origins)
     if origins:
         app.add_middleware(
@@ -183,11 +184,3 @@ def _checked_origin(origin: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.netloc or origin.lower() != f"{parts.scheme}://{parts.netloc}":
         raise ConfigurationError("FLOWTRAIL_ALLOWED_ORIGINS: each must be like https://dashboard.example.com, without a path")
     return origin.lower()
-
-
-def _checked_proxy(proxy: str) -> str:
-    try:
-        ipaddress.ip_network(proxy)
-    except ValueError:
-        raise ConfigurationError("FLOWTRAIL_TRUSTED_PROXIES: each must be an address, or a network like 10.0.0.0/8") from None
-    return proxy

@@ -8,6 +8,8 @@ UTF-8: no spaces, keys in the order they came, control characters and lone surro
 import hashlib
 import json
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 MAX_DEPTH = 200
@@ -17,28 +19,48 @@ MAX_DIGITS = 4300
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_CONTAINERS = (dict, list, tuple)
 
 
 class JsonTextError(ValueError):
     """The value has no JSON text, or none within the limits; the message says why."""
 
 
-def dump(value: Any) -> str:
-    """Return the JSON text of `value`; raises JsonTextError for what JSON or the limits do not allow."""
+@dataclass(frozen=True, slots=True)
+class JsonText:
+    """A large value, as the text that `dump` returns of it (json_parts/text.py)."""
+
+    text: str
+    size: int
+    """In bytes."""
+    sha256: bytes
+    outline: Any
+    """The value without most of what is in it (parameters.py)."""
+    refusal: str | None = None
+    """Why it has no text that is within the limits."""
+
+
+def dump(value: Any, levels: int = MAX_DEPTH) -> str:
+    """Return the JSON text of `value`; raises JsonTextError for what JSON or the limits do not allow.
+
+    `levels` is how deep arrays and objects may be inside one another where they lie inside of others.
+    """
     try:
-        text = _ENCODER.encode(value)
+        text = _encode(value)
     except RecursionError:
         raise JsonTextError(f"nested deeper than {MAX_DEPTH} levels") from None
     except ValueError as error:
-        raise JsonTextError(_reason(error)) from None
+        raise JsonTextError(reason(error)) from None
     except TypeError:
+        if isinstance(value, JsonText):
+            return _text_of(value)
         raise JsonTextError("not a JSON value") from None
-    if text.count("[") + text.count("{") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
+    if text.count("[") + text.count("{") > levels and _depth(value, levels) > levels:
         raise JsonTextError(f"nested deeper than {MAX_DEPTH} levels")
     return escape_surrogates(text)
 
 
-def load(text: str | bytes) -> Any:
+def load(text: str | bytes | bytearray) -> Any:
     """Return the value of a JSON text; raises JsonTextError when it is none or passes the limits."""
     try:
         # As json.loads does, which would make a decoder for each text.
@@ -48,7 +70,7 @@ def load(text: str | bytes) -> Any:
     except UnicodeDecodeError:
         raise JsonTextError("not valid UTF-8") from None
     except ValueError as error:
-        raise JsonTextError(_reason(error)) from None
+        raise JsonTextError(reason(error)) from None
 
 
 def escape_surrogates(text: str) -> str:
@@ -67,23 +89,44 @@ def clean(text: str) -> str:
     return text if text.isascii() and "\0" not in text else _SURROGATE.sub("\ufffd", text.replace("\0", "\u2400"))
 
 
-def _depth(value: Any) -> int:
+def _encoding() -> Callable[[Any], str]:
+    """The encoder's function. `encode` makes another encoder for each value, which costs three times what a small one does."""
+    make: Any = getattr(json.encoder, "c_make_encoder", None)
+    if make is None:
+        return _ENCODER.encode
+    chunks = make(None, _ENCODER.default, json.encoder.encode_basestring, None, ":", ",", False, False, False)
+    return lambda value: "".join(chunks(value, 0))
+
+
+def _text_of(value: JsonText) -> str:
+    if value.refusal is not None:
+        raise JsonTextError(value.refusal)
+    return value.text
+
+
+def _depth(value: Any, levels: int) -> int:
     """How many arrays and objects are inside one another, counted to one beyond the limit."""
     depth, level = 0, [value]
-    while depth <= MAX_DEPTH and (containers := [item for item in level if isinstance(item, dict | list | tuple)]):
+    while depth <= levels and (containers := [item for item in level if isinstance(item, _CONTAINERS)]):
         depth += 1
         level = [item for each in containers for item in (each.values() if isinstance(each, dict) else each)]
     return depth
 
 
-def _reason(error: ValueError) -> str:
+def reason(error: ValueError) -> str:
+    """Return what an error of the decoder or encoder says, in the words of this module."""
     if isinstance(error, JsonTextError):
         return str(error)
     if isinstance(error, json.JSONDecodeError):
-        return f"not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+        return misplaced(error.msg, error.lineno, error.colno)
     if "digits" in str(error):
         return f"an integer has more than {MAX_DIGITS} digits"
     return "a number is too large for a JSON value, or not a number"
+
+
+def misplaced(message: str, line: int, column: int) -> str:
+    """Return what is said of a text that is wrong in this place."""
+    return f"not valid JSON: {message} at line {line}, column {column}"
 
 
 def _refuse_constant(name: str) -> Any:
@@ -97,4 +140,10 @@ def _finite_float(text: str) -> float:
     return number
 
 
+_encode = _encoding()
 _decoder = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite_float)
+
+scan: Callable[[str, int], tuple[Any, int]] = _decoder.scan_once  # type: ignore[attr-defined]  # a public attribute
+"""Returns the value that begins at an index of a text, and the index after it; raises StopIteration or ValueError."""
+scan_string: Callable[[str, int], tuple[str, int]] = json.decoder.scanstring  # type: ignore[attr-defined]  # likewise
+"""Returns the string that an index lies in, just behind its quotation mark, and the index after it; raises JSONDecodeError."""

@@ -21,6 +21,9 @@ MAX_DEPTH = 5
 MAX_LENGTH = 1000
 """Characters of the JSON text of such a value, at most."""
 
+_TOO_MANY = MAX_LENGTH // 2 + 1
+"""Values whose text is too long, whatever they are."""
+_TOO_LONG = "…" * (MAX_LENGTH + 1)
 _ENCODER = json.JSONEncoder(ensure_ascii=False)
 _CONSTANTS = {None: "null", True: "true", False: "false"}
 _POINTER = re.compile(r"(/([^~/]|~[01])*)*")
@@ -34,6 +37,36 @@ def digests_of(params: Any) -> tuple[uuid.UUID, ...]:
     """Return what an execution with these parameters can be found by: one digest for each value, containers included."""
     known: dict[int, str] = {}
     return tuple(digest for path, value in islice(_values(params), MAX_VALUES) if (digest := _digest(path, value, known)))
+
+
+def outline_of(params: Any) -> Any:
+    """Return `params` without most of what their digests do not depend on: of what is too long, the first members are enough.
+
+    Their preview is the same too.
+    """
+    return _outline(params)[0]
+
+
+def shortened(members: Any) -> Any:
+    """Return a list or dict of more than MAX_VALUES members, whose text is too long, with the first of them only."""
+    if isinstance(members, dict):
+        names = list(islice(members, MAX_VALUES + 1))
+        return {name: members[name] for name in names[:-1]} | {names[-1]: _TOO_LONG}
+    return [*members[:MAX_VALUES], _TOO_LONG]
+
+
+def _outline(value: Any) -> tuple[Any, int]:
+    """The outline of a value, and how many values are in it, counted as far as matters."""
+    if isinstance(value, dict):
+        outlines = {name: _outline(item) for name, item in islice(value.items(), _TOO_MANY)}
+        members: Any = {name: item for name, (item, _) in outlines.items()}
+        count = 1 + sum(inside for _, inside in outlines.values())
+    elif isinstance(value, list):
+        found = [_outline(item) for item in islice(value, _TOO_MANY)]
+        members, count = [item for item, _ in found], 1 + sum(inside for _, inside in found)
+    else:
+        return value, 1
+    return (shortened(members) if count > _TOO_MANY and len(members) > MAX_VALUES else members), count
 
 
 def searched_digest(path: str, value: Any) -> uuid.UUID:

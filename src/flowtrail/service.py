@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from importlib.metadata import version
 from typing import Any
 
@@ -82,7 +82,7 @@ def _upkeep(service: Service) -> list[Coroutine[Any, Any, None]]:
     async def purge() -> bool:
         assert settings.retention is not None  # noqa: S101 (it is not called then)
         async with database.write() as write:
-            before = datetime.now(UTC) - settings.retention
+            before = await upkeep.ago(write, settings.retention)
             return await upkeep.purge_batch(write, before=before, limit=_PURGE_BATCH) > 0
 
     return [

@@ -138,6 +138,9 @@ class Settings(BaseSettings):
     """How long the body of a request may take to arrive."""
     streams_per_client: PositiveInt = 1000
     """WebSockets and event streams that one address may hold open."""
+    connections_per_client: PositiveInt | None = None
+    """Connections of any kind that one address may hold open, a quarter of them before their first request; None: twice as many as
+    streams."""
     graphql_get: bool = False
     """Whether queries are also answered by GET."""
     introspection: bool = True

@@ -6,14 +6,13 @@ behind one proxy, goes on working.
 
 from __future__ import annotations
 
-import ipaddress
 import math
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from flowtrail.addresses import network_of
 from flowtrail.errors import TooManyAttempts
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ class Attempts:
 
     def check(self, address: str, digest: bytes) -> None:
         """Raise TooManyAttempts when a token of that digest must not even be looked at now."""
-        key = _network(address)
+        key = network_of(address)
         failures = self._failures.get(key)
         if failures is None or (key, digest) in self._entrances:
             return
@@ -67,7 +66,7 @@ class Attempts:
 
     def failed(self, address: str, digest: bytes) -> bool:
         """Count a wrong token, once; returns whether the address is held up from now on."""
-        key = _network(address)
+        key = network_of(address)
         failures = self._failures.get(key) or _Failures()
         if digest in failures.wrong:
             return False
@@ -79,22 +78,10 @@ class Attempts:
 
     def succeeded(self, address: str, digest: bytes) -> None:
         """Remember that the address was let in with the token."""
-        _keep(self._entrances, (_network(address), digest), None, _ENTRANCES)
+        _keep(self._entrances, (network_of(address), digest), None, _ENTRANCES)
 
     def _used(self, failures: _Failures) -> float:
         return max(failures.used - (self._clock() - failures.at) / SECONDS_FOR_ONE, 0.0)
-
-
-@lru_cache(256)
-def _network(address: str) -> str:
-    """What counts as one: an IPv4 address, or the network of an IPv6 address, of which one machine may have 2^64."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address[:100]
-    if parsed.version == 4:
-        return address
-    return str(ipaddress.ip_network((parsed, 64), strict=False)) if parsed.ipv4_mapped is None else str(parsed.ipv4_mapped)
 
 
 def _keep(memory: OrderedDict[Any, Any], key: Hashable, value: object, limit: int) -> None:

@@ -138,7 +138,11 @@ async def _newest(read: Read) -> Position:
 
 
 async def prune(write: Write, older_than: timedelta) -> int:
-    """Delete a batch of the oldest changes, and say in the same transaction up to where; returns how many."""
+    """Delete a batch of the oldest changes, and say in the same transaction up to where; returns how many.
+
+    A change that lies further ahead than `older_than` reaches back was written while the clock was wrong. It goes too: the oldest
+    would wait for a year otherwise, and with them what was written since.
+    """
     if not await write.fetchval("SELECT pg_try_advisory_xact_lock($1)", _PRUNE_LOCK):
         return 0
     row = await write.fetchrow(
@@ -146,7 +150,7 @@ async def prune(write: Write, older_than: timedelta) -> int:
                DELETE FROM execution_change
                WHERE (xid, seq) IN (SELECT xid, seq FROM execution_change
                                     WHERE xid < pg_snapshot_xmin(pg_current_snapshot()) ORDER BY xid, seq LIMIT $2)
-                     AND at < clock_timestamp() - $1::interval
+                     AND (at < clock_timestamp() - $1::interval OR at > clock_timestamp() + $1::interval)
                RETURNING xid
            )
            SELECT count(*) AS n, (SELECT xid::text FROM gone ORDER BY xid DESC LIMIT 1) AS highest FROM gone""",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sys
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
@@ -106,23 +105,26 @@ def purge(
 
     if older_than is None and flow is None and execution is None:
         raise BadUserInput("say what to purge: --older-than, --flow or --execution")
-    before = None if older_than is None else datetime.now(UTC) - _parsed(older_than)
+    age = None if older_than is None else _parsed(older_than)
     settings = Settings.load(data_dir=data_dir, statement_timeout=_PATIENCE)
-    asyncio.run(_purge(settings, before, flow, execution, None if dry_run else batch))
+    asyncio.run(_purge(settings, age, flow, execution, None if dry_run else batch))
 
 
 async def _purge(
-    settings: Settings, before: datetime | None, flow: tuple[str, str] | None, execution: UUID | None, batch: int | None
+    settings: Settings, age: timedelta | None, flow: tuple[str, str] | None, execution: UUID | None, batch: int | None
 ) -> None:
     from flowtrail import flows, storage
-    from flowtrail.recording.upkeep import count_purgeable, purge_batch
+    from flowtrail.recording.upkeep import ago, count_purgeable, purge_batch
 
     async with storage.opened(settings) as database:
         async with database.read() as read:
             flow_ids = [None] if flow is None else [*await flows.flow_ids(read, *flow)]
-        choices: list[dict[str, Any]] = [{"before": before, "flow_id": flow_id, "execution_id": execution} for flow_id in flow_ids]
         matching = 0
         async with database.write() as write:
+            before = None if age is None else await ago(write, age)
+            choices: list[dict[str, Any]] = [
+                {"before": before, "flow_id": flow_id, "execution_id": execution} for flow_id in flow_ids
+            ]
             for choice in choices:
                 matching += await count_purgeable(write, **choice)
         if batch is None:

@@ -56,8 +56,8 @@ def serve(*, host: str = "127.0.0.1", port: Port = 8000, data_dir: DataDir = Non
     import uvicorn
     from uvicorn.supervisors import Multiprocess
 
-    from flowtrail import listening, storage
-    from flowtrail.app import SOCKETS, create_app
+    from flowtrail import admission, listening, storage
+    from flowtrail.app import create_app, socket_options
     from flowtrail.settings import Settings
 
     # Once it has stopped the server raises the signal again: what was opened here must be closed before the process ends.
@@ -66,6 +66,7 @@ def serve(*, host: str = "127.0.0.1", port: Port = 8000, data_dir: DataDir = Non
     _observe(settings)
     with storage.located(settings), listening.listener(host, port) as listener, _metrics_shared(workers):
         listener.set_inheritable(True)
+        admission.raise_file_limit()
         asyncio.run(_check(settings, host))
         os.environ["FLOWTRAIL_DATA_DIR"] = str(settings.data_dir)  # for the workers
         config = uvicorn.Config(
@@ -74,7 +75,7 @@ def serve(*, host: str = "127.0.0.1", port: Port = 8000, data_dir: DataDir = Non
             workers=workers,
             log_config=None,
             access_log=False,
-            **SOCKETS,
+            **socket_options(settings),
             timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT,
         )
         _welcome(settings, host, listener.getsockname()[1])

@@ -14,11 +14,10 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import uvicorn
-from fastapi import FastAPI
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from flowtrail import listening
-from flowtrail.app import SOCKETS, create_app
+from flowtrail.app import create_app, socket_options
 from flowtrail.demo.traffic import keep_calling
 from flowtrail.mcp.proxy import child_environment
 from flowtrail.observability import logs
@@ -61,7 +60,7 @@ async def _run(listener: socket.socket, folder: Path) -> None:
     stopped, answered = _stop_signal(), asyncio.Event()
     url = f"http://127.0.0.1:{listener.getsockname()[1]}/graphql"
     _say("Starting PostgreSQL, the service, and a sample MCP server with a client …")
-    async with _serving(create_app(_DemoSettings(data_dir=folder)), listener) as serving:
+    async with _serving(_DemoSettings(data_dir=folder), listener) as serving:
         environment = child_environment() | {"FLOWTRAIL_URL": url, "FLOWTRAIL_DATA_DIR": str(folder)}
         calling = asyncio.create_task(keep_calling(_SHOP, environment, answered))
         ends = [asyncio.create_task(stopped.wait()), calling, serving]
@@ -113,9 +112,11 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def _serving(app: FastAPI, listener: socket.socket) -> AsyncIterator[asyncio.Task[None]]:
-    """Serve `app` for the length of the block; what keeps it from starting is raised as it is, not logged by uvicorn."""
-    config = uvicorn.Config(app, lifespan="off", log_config=None, timeout_graceful_shutdown=_GRACEFUL_SECONDS, **SOCKETS)
+async def _serving(settings: Settings, listener: socket.socket) -> AsyncIterator[asyncio.Task[None]]:
+    """Run the service for the length of the block; what keeps it from starting is raised as it is, not logged by uvicorn."""
+    app = create_app(settings)
+    options = socket_options(settings)
+    config = uvicorn.Config(app, lifespan="off", log_config=None, timeout_graceful_shutdown=_GRACEFUL_SECONDS, **options)
     async with app.router.lifespan_context(app):
         server = _Server(config)
         serving = asyncio.create_task(server.serve(sockets=[listener]))

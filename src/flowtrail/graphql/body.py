@@ -12,6 +12,8 @@ from starlette.requests import ClientDisconnect
 from flowtrail import json_text
 from flowtrail.errors import BadUserInput, FlowtrailError, LimitExceeded, TimedOut
 from flowtrail.graphql import eager
+from flowtrail.graphql.giving_way import in_turns
+from flowtrail.graphql.large_bodies import LARGE
 from flowtrail.headers import headers_of
 
 if TYPE_CHECKING:
@@ -20,8 +22,12 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from flowtrail.auth import Viewer
+    from flowtrail.graphql.large_bodies import LargeBodies
+    from flowtrail.json_parts import Steps
 
 MIB = 1024 * 1024
+_COUNTED = 64 * 1024
+"""Bytes that are counted in one go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +41,24 @@ class Limits:
     commas: int
     """Between values, or in text: it is counted before anything is decoded."""
 
-    def broken_by(self, text: bytes) -> str | None:
+    def broken_by(self, text: bytes | bytearray) -> str | None:
         """Return what a JSON text of no more than `size` has too much of; None when it keeps the limits."""
-        if text.count(b"[") + text.count(b"{") > self.containers:
+        return self._excess(text.count(b"[") + text.count(b"{"), text.count(b","))
+
+    def broken_by_large(self, text: bytes | bytearray) -> Steps[str | None]:
+        """Return the same, as Steps."""
+        containers = commas = 0
+        for start in range(0, len(text), _COUNTED):
+            part = text[start : start + _COUNTED]
+            containers += part.count(b"[") + part.count(b"{")
+            commas += part.count(b",")
+            yield
+        return self._excess(containers, commas)
+
+    def _excess(self, containers: int, commas: int) -> str | None:
+        if containers > self.containers:
             return f"has more than {self.containers} arrays and objects"
-        if text.count(b",") > self.commas:
+        if commas > self.commas:
             return f"has more than {self.commas} commas"
         return None
 
@@ -81,23 +100,26 @@ class Body:
         """Whether all of it has come: a client that is answered before may still be sending."""
         self._headers = headers_of(request.scope)
         self._receive = request.receive
-        self._bytes = b""
+        self._bytes: bytes | bytearray = b""
 
-    async def decoded(self, limits: Limits, seconds: float) -> Any:
-        """Return the JSON value of the body.
+    async def decoded(self, viewer: Viewer, seconds: float, large_bodies: LargeBodies) -> Any:
+        """Return the JSON value of the body; of a large one of a recorder, as much of it as LargeBodies.decoded returns.
 
         Raises HttpRefusal for another media type, a compressed body, one that is over the limits, before it is read if it says so,
-        or one that takes longer than `seconds` to arrive; BadUserInput for what is no JSON; ClientDisconnect.
+        or one that takes longer than `seconds` to arrive; BadUserInput for what is no JSON; ClientDisconnect; Unavailable.
         """
         if not is_json(self._headers.get(b"content-type", b"").decode("latin-1")):
             raise HttpRefusal(415, BadUserInput("Content-Type: must be application/json"))
         if self._headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
             raise HttpRefusal(415, BadUserInput("Content-Encoding: a body must not be compressed"), {"Accept-Encoding": "identity"})
+        limits = limits_of(viewer)
         await self._read(limits.size, seconds)
-        if (reason := limits.broken_by(self._bytes)) is not None:
-            raise HttpRefusal(413, LimitExceeded(f"the request body {reason}"))
         try:
-            return json_text.load(self._bytes)
+            if len(self._bytes) > limits.containers and (reason := await in_turns(limits.broken_by_large(self._bytes))) is not None:
+                raise HttpRefusal(413, LimitExceeded(f"the request body {reason}"))
+            if len(self._bytes) <= LARGE:
+                return json_text.load(self._bytes)
+            return await large_bodies.decoded(self._bytes, viewer, seconds)
         except json_text.JsonTextError as error:
             raise BadUserInput(f"the request body is {error}") from None
 
@@ -125,7 +147,7 @@ class Body:
             taken += message.get("body", b"")
             if len(taken) > limit:
                 raise _too_large(limit)
-        self._bytes = bytes(taken)
+        self._bytes = taken
 
 
 def _too_large(limit: int) -> HttpRefusal:

@@ -20,6 +20,7 @@ from flowtrail.graphql.changes import ExecutionChange
 from flowtrail.graphql.execution import completed as in_time
 from flowtrail.graphql.mailbox import Mailbox, TooFarBehind
 from flowtrail.graphql.response import encode, response_of
+from flowtrail.graphql.unbegun import Unbegun
 from flowtrail.observability import metrics
 
 if TYPE_CHECKING:
@@ -81,9 +82,10 @@ class Renderer:
             with suppress(Exception):  # graphql-core meets the same, and reports it
                 return ExecutionResult(await self._prepared.function(event, self._prepared.run(context)), None)
         executor = self._executor.build_per_event_executor(event)
-        executor.context_value = context
-        result: Any = executor.execute_operation(False)
-        return await result if executor.is_awaitable(result) else result  # type: ignore[no-any-return]
+        with Unbegun() as unbegun:
+            executor.context_value, executor.is_awaitable = context, unbegun.is_awaitable
+            result: Any = executor.execute_operation(False)
+            return await result if executor.is_awaitable(result) else result  # type: ignore[no-any-return]
 
 
 def _operation_name(executor: Executor[Any]) -> str | None:

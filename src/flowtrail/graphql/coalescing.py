@@ -14,7 +14,11 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.protocol import State
 
 if TYPE_CHECKING:
+    from uvicorn.config import Config
+    from uvicorn.server import ServerState
     from websockets.frames import Frame
+
+    from flowtrail.admission import Admission
 
 _UNREAD_SECONDS = 10.0
 """How long a closed connection may wait for a client that does not read what was sent before."""
@@ -57,8 +61,27 @@ class _Transport:
 class CoalescingProtocol(WebSocketsSansIOProtocol):
     """What uvicorn is told to speak on WebSockets; it differs in its transport and its bounds."""
 
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, object],
+        _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        admission: Admission,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._admission = admission
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take over a connection that was let in as one of HTTP."""
+        self._admitted = transport
         super().connection_made(cast("asyncio.Transport", _Transport(cast("asyncio.Transport", transport))))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait for nothing any more."""
+        self._admission.left(self._admitted)
+        super().connection_lost(exc)
 
     def handle_ping(self) -> None:
         """Answer, unless the client reads none of the answers."""

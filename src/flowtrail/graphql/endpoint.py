@@ -9,6 +9,7 @@ from flowtrail.errors import FlowtrailError, Unauthenticated
 from flowtrail.graphql.broadcast import Broadcast
 from flowtrail.graphql.context import Context
 from flowtrail.graphql.documents import Documents
+from flowtrail.graphql.large_bodies import LargeBodies
 from flowtrail.graphql.streams import Streams
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class Endpoint:
         """Raises ConfigurationError for trusted documents that can't be used."""
         self.settings = service.settings
         self.documents = Documents(service.settings)
+        self.large_bodies = LargeBodies(self.documents)
         self.streams = Streams(service.settings.streams_per_client)
         self.broadcast = Broadcast(service.database.primary, service.tail)
         self.stopping = asyncio.Event()

@@ -20,7 +20,7 @@ from flowtrail.errors import (
     Unavailable,
 )
 from flowtrail.graphql.answers import Answer, AnswerToUnreadBody
-from flowtrail.graphql.body import Body, HttpRefusal, limits_of
+from flowtrail.graphql.body import Body, HttpRefusal
 from flowtrail.graphql.documents import RequestRefused
 from flowtrail.graphql.errors import masked
 from flowtrail.graphql.execution import while_connected
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from graphql import GraphQLError
     from starlette.responses import Response
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import Receive, Scope, Send
 
     from flowtrail.graphql.context import Context
     from flowtrail.graphql.documents import Operation
@@ -72,21 +72,10 @@ _DOCUMENT_STATUS = _STATUS | {LimitExceeded.code: 400}
 """Of a document that is not executed, for whoever does not insist on application/json."""
 
 
-class Shortcut:
-    """Answers POST /graphql past the router, and past the layers that FastAPI puts before it: `answer` raises nothing that they
-    would have to catch, and they take longer than all that is checked of a request.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one ASGI connection."""
-        if scope["type"] == "http" and scope["path"] == PATH and scope["method"] == "POST":
-            response = await post(Request(scope, receive))
-            await response(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
+async def respond(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer POST /graphql, as an ASGI application."""
+    response = await post(Request(scope, receive))
+    await response(scope, receive, send)
 
 
 async def post(request: Request) -> Response:
@@ -150,7 +139,7 @@ def _header(request: Request, name: bytes) -> str | None:
 async def _parameters(endpoint: Endpoint, request: Request, body: Body, context: Context) -> OperationRequest:
     if request.method != "POST":
         return OperationRequest.parse_query_string(request.url.query.encode())
-    return OperationRequest.parse(await body.decoded(limits_of(context.viewer), endpoint.settings.body_timeout))
+    return OperationRequest.parse(await body.decoded(context.viewer, endpoint.settings.body_timeout, endpoint.large_bodies))
 
 
 async def _event_stream(endpoint: Endpoint, request: Request, operation: Operation, context: Context) -> Response:

@@ -22,7 +22,7 @@ from strawberry import Some
 from strawberry.types.base import StrawberryMaybe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from graphql import GraphQLInputField, GraphQLInputType
     from strawberry.types.field import StrawberryField
@@ -40,6 +40,19 @@ _KEPT_UUIDS = 1000
 
 class Unexpected(Exception):
     """A value is not what a function was compiled for: graphql-core and Strawberry say what comes of it."""
+
+
+class Converted:
+    """A list whose items were converted as they were decoded. To graphql-core it is the list as JSON has it."""
+
+    __slots__ = ("values",)
+
+    def __init__(self, values: list[Any]) -> None:
+        """`values` are what resolvers take."""
+        self.values = values
+
+    def __iter__(self) -> Iterator[Any]:
+        raise NotImplementedError
 
 
 def converter(type_: GraphQLInputType) -> Callable[[Any], Any]:
@@ -70,7 +83,7 @@ class _Expressions:
     """Writes the source of one function, and keeps the values that it names."""
 
     def __init__(self) -> None:
-        self._names: dict[str, Any] = {"Some": Some, "refuse": _refuse, "absent": Undefined}
+        self._names: dict[str, Any] = {"Some": Some, "refuse": _refuse, "absent": Undefined, "Converted": Converted}
 
     def function(self, expression: str) -> Callable[[Any], Any]:
         """Return the function of `v` that this expression is the body of."""
@@ -121,7 +134,8 @@ class _Expressions:
             case GraphQLList():
                 item = self._named("item", None)
                 items = f"[{self.value(type_.of_type, item)} for {item} in {v}]"
-                return f"({items} if {v}.__class__ is list else [{self.value(type_.of_type, v)}])"
+                one = f"{v}.values if isinstance({v}, Converted) else [{self.value(type_.of_type, v)}]"
+                return f"({items} if {v}.__class__ is list else {one})"
             case _:
                 return f"{self._named('object', _object(type_))}({v})"
 

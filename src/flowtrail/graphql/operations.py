@@ -16,6 +16,7 @@ from flowtrail.graphql.execution import completed
 from flowtrail.graphql.observation import observed, root_field_spans
 from flowtrail.graphql.response import encode, response_of
 from flowtrail.graphql.schema import schema
+from flowtrail.graphql.unbegun import Unbegun
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -70,16 +71,23 @@ async def _result(operation: Operation, context: Context) -> ExecutionResult:
         except Exception:
             outcomes = run.outcomes  # graphql-core meets the same, and reports it
             pace.is_one_by_one = False
-    executor = _executor(operation, context, known_outcomes(outcomes) if outcomes else root_field_spans())
-    result: Any = executor.execute_operation()
-    return await result if executor.is_awaitable(result) else result  # type: ignore[no-any-return]
+    with Unbegun() as unbegun:
+        middleware = known_outcomes(outcomes) if outcomes else root_field_spans()
+        executor = _executor(operation, context, middleware, unbegun.is_awaitable)
+        result: Any = executor.execute_operation()
+        return await result if executor.is_awaitable(result) else result  # type: ignore[no-any-return]
 
 
 async def _single(result: ExecutionResult) -> AsyncGenerator[str]:
     yield encode(response_of(result)).decode()
 
 
-def _executor(operation: Operation, context: Context, middleware: MiddlewareManager | None) -> Executor[Any]:
+def _executor(
+    operation: Operation,
+    context: Context,
+    middleware: MiddlewareManager | None,
+    is_awaitable: Callable[[Any], bool] | None = None,
+) -> Executor[Any]:
     executor: Any = FallbackExecutor.build(
         schema.graphql_schema,
         operation.document,
@@ -88,6 +96,7 @@ def _executor(operation: Operation, context: Context, middleware: MiddlewareMana
         operation_name=operation.name,
         hide_suggestions=operation.hides_schema,
         middleware=middleware,
+        is_awaitable=is_awaitable,
     )
     if isinstance(executor, list):
         raise RequestRefused([coded(error) for error in executor])

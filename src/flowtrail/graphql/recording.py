@@ -16,6 +16,7 @@ from flowtrail.graphql.ids import decode_id_of
 from flowtrail.graphql.nodes import NodeExecutionStatus
 from flowtrail.graphql.scalars import JSON
 from flowtrail.graphql.turns import Turns
+from flowtrail.json_text import JsonText
 from flowtrail.recording import events
 from flowtrail.recording.machine import Receipt
 
@@ -79,14 +80,16 @@ class ExecutionStartedInput:
 
     def checked(self) -> events.Event:
         client, caller = self.client, self.caller or CallerInput()
+        params: object = self.initial_params
+        outline = params.outline if isinstance(params, JsonText) else params
         return events.check_started(
             events.Started(
                 execution_id=self.execution_id,
                 server=events.checked_text("server", self.server),
                 tool_name=events.checked_text("toolName", self.tool_name),
                 started_at=events.checked_time("startedAt", self.started_at),
-                initial_params=_payload("initialParams", self.initial_params, self.initial_params_info),
-                initial_params_preview=events.preview_of(self.initial_params),
+                initial_params=_payload("initialParams", params, self.initial_params_info),
+                initial_params_preview=events.preview_of(outline),
                 tool_exists=self.tool_exists,
                 is_preview=self.is_preview,
                 client_name=_text("client.name", client.name if client else None),
@@ -97,7 +100,7 @@ class ExecutionStartedInput:
                 caller_request_id=_text("caller.requestId", caller.request_id),
                 trace_id=_text("traceId", self.trace_id),
                 parent_execution_id=self.parent_execution_id,
-                parameter_digests=events.digests_of(self.initial_params),
+                parameter_digests=events.digests_of(outline),
             )
         )
 
@@ -321,7 +324,8 @@ class Mutation:
                 receipts.append(None)
             except events.EventRefused as refusal:
                 receipts.append(Receipt("REJECTED", refusal.code, refusal.reason))
-        recorded, now = await recording.record(info.context.database, accepted, input.sent_at, info.context.viewer.servers)
+        servers = info.context.viewer.servers
+        recorded, now = await recording.record(info.context.database, accepted, input.sent_at, servers, turns)
         following = iter(recorded)
         return RecordEventsPayload(receipts=[_receipt(receipt or next(following)) for receipt in receipts], server_time=now)
 

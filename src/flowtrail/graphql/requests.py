@@ -18,6 +18,8 @@ _PARAMETERS: dict[str, tuple[type, str]] = {
     "variables": (dict, "an object"),
     "extensions": (dict, "an object"),
 }
+NAMING = ("query", "documentId", "operationName", "extensions")
+"""The parameters that name an operation."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from flowtrail.addresses import network_of
 from flowtrail.errors import LimitExceeded
 from flowtrail.observability import metrics
 
@@ -25,7 +26,7 @@ class Streams:
     @contextmanager
     def opened(self, connection: HTTPConnection) -> Iterator[None]:
         """Count a stream as long as the block lasts; raises LimitExceeded when its client has as many as it may."""
-        address = connection.client.host if connection.client else ""
+        address = network_of(connection.client.host) if connection.client else ""
         if self._open[address] >= self._limit:
             raise LimitExceeded(f"more than {self._limit} streams are open from your address")
         self._open[address] += 1

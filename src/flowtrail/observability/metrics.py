@@ -43,6 +43,13 @@ operation_seconds = Histogram(
 refusals = Counter("flowtrail_access_refused_total", "Requests refused for want of access.", ["reason"], registry=_registry)
 recorded_events = Counter("flowtrail_recorded_events_total", "Events from recorders, by receipt.", ["outcome"], registry=_registry)
 executions_ended = Counter("flowtrail_executions_ended_total", "Executions that ended, by status.", ["status"], registry=_registry)
+connections_open = Gauge(
+    "flowtrail_connections", "TCP connections of clients that are open.", registry=_registry, multiprocess_mode="livesum"
+)
+connections_turned_away = Counter(
+    "flowtrail_connections_turned_away_total", "Connections ended because an address, or all together, had too many.", ["limit"],
+    registry=_registry,
+)  # fmt: skip
 streams = Gauge(
     "flowtrail_streams", "WebSockets and streams of server-sent events that are open.", registry=_registry,
     multiprocess_mode="livesum",

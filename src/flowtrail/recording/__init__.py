@@ -4,6 +4,7 @@ events.py   what recorders report, checked
 machine.py  the state machine, which knows no SQL
 rows.py     what is written of a state
 store.py    loads locked states, writes what changed
+turns.py    others' turns while a large batch is recorded
 upkeep.py   the sweep of overdue executions, and purging
 """
 
@@ -21,25 +22,32 @@ from flowtrail.observability import metrics
 from flowtrail.recording import store
 from flowtrail.recording.events import Event, Finished, NodeFinished, NodeStarted, Started
 from flowtrail.recording.machine import Batch, ExecutionState, Receipt
+from flowtrail.recording.turns import Turns, in_turns
 
 MAX_EVENTS = 1000
 """Events of one batch."""
+_APPLIED_AT_ONCE = 4
 _ATTEMPTS = 10
 _TRY_AGAIN = (store.StartedElsewhere, asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 
 
 async def record(
-    database: Database, events: Sequence[Event], sent_at: datetime, servers: frozenset[str] | None
+    database: Database,
+    events: Sequence[Event],
+    sent_at: datetime,
+    servers: frozenset[str] | None,
+    turns: Turns | None = None,
 ) -> tuple[list[Receipt], datetime]:
     """Record a batch in one transaction and return a receipt for each event, and the database's time, after the commit.
 
-    `sent_at` is the recorder's clock as it sent them, `servers` those it may record for (None: all). Sending a batch again changes
-    nothing. Raises Unavailable when other recorders keep getting in between, or the database's own expected errors.
+    `sent_at` is the recorder's clock as it sent them, `servers` those it may record for (None: all), `turns` those of a batch that
+    may be large. Sending a batch again changes nothing. Raises Unavailable when other recorders keep getting in between, or the
+    database's own expected errors.
     """
     for _ in range(_ATTEMPTS):
         try:
             async with database.write() as write:
-                batch, receipts = await _record(write, events, sent_at, servers)
+                batch, receipts = await _record(write, events, sent_at, servers, turns)
         except _TRY_AGAIN:
             continue
         database.news.set()
@@ -49,15 +57,15 @@ async def record(
 
 
 async def _record(
-    write: Write, events: Sequence[Event], sent_at: datetime, servers: frozenset[str] | None
+    write: Write, events: Sequence[Event], sent_at: datetime, servers: frozenset[str] | None, turns: Turns | None = None
 ) -> tuple[Batch, list[Receipt]]:
     states = await store.lock_executions(write, (event.execution_id for event in events))
     now: datetime = await write.fetchval("SELECT clock_timestamp()")
     if states:
         await _load_nodes(write, states, events, now)
     batch = Batch(states, now, sent_at=sent_at, flows=await _flows_of(write, events, states, servers), servers=servers)
-    receipts = [batch.apply(event) for event in events]
-    await store.write_batch(write, batch)
+    receipts = [batch.apply(event) async for event in in_turns(events, turns, _APPLIED_AT_ONCE)]
+    await store.write_batch(write, batch, turns)
     return batch, receipts
 
 

@@ -169,6 +169,8 @@ def payload_of(field: str, value: Any, truncation: tuple[float, str] | None) -> 
     except json_text.JsonTextError as error:
         raise refused(field, str(error)) from None
     if truncation is None:
+        if isinstance(value, json_text.JsonText):
+            return Payload(text, value.size, value.sha256, is_truncated=False)
         return Payload(text, *json_text.digest(text), False)
     size_bytes, sha256_hex = truncation
     if not 0 <= size_bytes < 2**53 or size_bytes != int(size_bytes):

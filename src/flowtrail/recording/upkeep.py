@@ -2,7 +2,7 @@
 
 import uuid
 from collections import Counter
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from flowtrail import counts
 from flowtrail.database import Write
@@ -29,6 +29,17 @@ async def settle_overdue(write: Write, limit: int = SWEEP_BATCH) -> int:
         batch.time_out(state)
     await store.write_batch(write, batch)
     return len(states)
+
+
+async def ago(write: Write, age: timedelta, here: datetime | None = None) -> datetime:
+    """Return the moment that lies `age` back, by the database's clock or by this process's (`here`), whichever is behind.
+
+    What is purged is gone for good: that one of two clocks has stepped ahead must not be enough.
+    """
+    moment: datetime = await write.fetchval(
+        "SELECT least(clock_timestamp(), $1::timestamptz) - $2::interval", here or datetime.now(UTC), age
+    )
+    return moment
 
 
 async def purge_batch(
