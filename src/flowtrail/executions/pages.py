@@ -19,7 +19,7 @@ from flowtrail import changes
 from flowtrail.database import Read
 from flowtrail.executions.rows import COMPLETE, Columns, Execution, position_of
 from flowtrail.executions.selection import Selection
-from flowtrail.executions.written import Written
+from flowtrail.executions.written import Written, in_bytes
 from flowtrail.pagination import Page, PageRequest, Position
 from flowtrail.sql import Arguments
 
@@ -35,7 +35,7 @@ class ExecutionPage(Page[Execution]):
     """Where its newest execution stands; None for an empty page."""
     last: Position | None
     is_backward: bool
-    written: str | None = None
+    written: bytes | None = None
     """A JSON array in the place of rows."""
     read_at: changes.Position | None = None
     """Where in the feed it was read, if that was asked for."""
@@ -126,7 +126,8 @@ def _aggregate(columns: Written, rows: str, order: str, limit: str) -> str:
     """SQL for a page as one row: its text without the row beyond its end, how many were found, and its first and last position."""
     size = f"({limit} - 1)"
     first, last = ("1", f"least(count(*), {size})") if "DESC" in order else (f"greatest(count(*) - {size}, 0) + 1", "count(*)")
-    return f"""SELECT array_to_string((array_agg(w.text))[{first}:{last}], ',') AS text, count(*) AS found,
+    texts = f"coalesce(array_to_string((array_agg(w.text))[{first}:{last}], ','), '')"
+    return f"""SELECT {in_bytes(f"'[' || {texts} || ']'")} AS text, count(*) AS found,
                       (array_agg(w.started_at))[{first}] AS first_time, (array_agg(w.id))[{first}] AS first_id,
                       (array_agg(w.started_at))[{last}] AS last_time, (array_agg(w.id))[{last}] AS last_id
                FROM (SELECT e.started_at, e.id, {columns.text} AS text
@@ -166,8 +167,8 @@ def _page(rows: list[asyncpg.Record], request: PageRequest[Position], with_posit
 
 
 def _written_page(row: asyncpg.Record, request: PageRequest[Position], with_position: bool) -> ExecutionPage:
-    text = f"[{row['text'] or ''}]"
-    if text == "[]":
+    text = row["text"]
+    if text == b"[]":
         return _made(row, request, with_position, row["found"], [], (None, None), text)
     ends = Position(row["first_time"], row["first_id"]), Position(row["last_time"], row["last_id"])
     return _made(row, request, with_position, row["found"], [], ends, text)
@@ -180,7 +181,7 @@ def _made(
     found: int,
     shown: list[Execution],
     ends: tuple[Position | None, Position | None],
-    written: str | None = None,
+    written: bytes | None = None,
 ) -> ExecutionPage:
     """Return the page whose statement `found` so many rows, of which `row` is one."""
     has_more, has_other = found > request.size, row["has_other"]

@@ -60,7 +60,7 @@ class Execution(TypedDict, total=False):
     error_stack: str | None
     late_error_stack: str | None
 
-    text: str
+    text: bytes
     """JSON that PostgreSQL wrote (written.py)."""
 
 

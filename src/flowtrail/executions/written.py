@@ -100,7 +100,12 @@ class Written:
     @property
     def sql(self) -> str:
         """What is selected of single executions."""
-        return f"e.id, e.server, {self.text} AS text"
+        return f"e.id, e.server, {in_bytes(self.text)} AS text"
+
+
+def in_bytes(text: str) -> str:
+    """SQL of a text as it goes out: it is never decoded."""
+    return f"convert_to({text}, 'UTF8')"
 
 
 def _columns(member: Member) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Responses in one piece, with their headers put together."""
+"""Responses with their headers put together, in one piece or in several."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _MOST_UNWANTED_BYTES = 8 * 1024 * 1024
 _UNWANTED_SECONDS = 2.0
+_SENT_AT_ONCE = 64 * 1024
 
 
 class Answer(Response):
@@ -23,6 +24,28 @@ class Answer(Response):
         self.status_code = status
         self.raw_headers = headers
         self.background = None
+
+
+class AnswerInPieces(Answer):
+    """A large response: others have their turn between its pieces, and no more of it waits for a slow client than it must."""
+
+    def __init__(self, pieces: list[bytes], status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        super().__init__(b"", status, headers)
+        self._pieces = pieces
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the pieces, small ones together."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        together: list[bytes] = []
+        size = 0
+        for piece in self._pieces:
+            together.append(piece)
+            size += len(piece)
+            if size >= _SENT_AT_ONCE:
+                await send({"type": "http.response.body", "body": b"".join(together), "more_body": True})
+                await asyncio.sleep(0)
+                together, size = [], 0
+        await send({"type": "http.response.body", "body": b"".join(together), "more_body": False})
 
 
 class AnswerToUnreadBody(Answer):

@@ -164,7 +164,7 @@ class ExecutionConnection:
         return [ExecutionEdge(node=node) for node in nodes]
 
     @property
-    def written(self) -> str | None:
+    def written(self) -> bytes | None:
         """The edges as JSON, if they were written."""
         return self.page.written
 

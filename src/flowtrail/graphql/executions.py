@@ -196,7 +196,7 @@ class Execution(Node):
         return await connect(info, self.row["id"], selection, first, after, last, before)
 
     @property
-    def written(self) -> str:
+    def written(self) -> bytes:
         """What was written of it."""
         return self.row["text"]
 

@@ -19,7 +19,7 @@ from flowtrail.errors import (
     Unauthenticated,
     Unavailable,
 )
-from flowtrail.graphql.answers import Answer, AnswerToUnreadBody
+from flowtrail.graphql.answers import Answer, AnswerInPieces, AnswerToUnreadBody
 from flowtrail.graphql.body import Body, HttpRefusal
 from flowtrail.graphql.documents import RequestRefused
 from flowtrail.graphql.errors import masked
@@ -27,7 +27,7 @@ from flowtrail.graphql.execution import while_connected
 from flowtrail.graphql.media_types import preferred
 from flowtrail.graphql.operations import execute
 from flowtrail.graphql.requests import OperationRequest
-from flowtrail.graphql.response import encode, is_request_error, is_unavailable, refusal, response_of
+from flowtrail.graphql.response import is_request_error, is_unavailable, pieces, refusal, response_of
 from flowtrail.graphql.sse import EventStreamResponse
 from flowtrail.headers import headers_of
 from flowtrail.throttling import client_of
@@ -174,6 +174,7 @@ def _response(
     headers: Mapping[str, str] | None = None,
     kind: type[Answer] = Answer,
 ) -> Response:
-    encoded = encode(content)
+    encoded = pieces(content)
     added = [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()]
-    return kind(encoded, status, [*_HEADERS[media_type], (b"content-length", b"%d" % len(encoded)), *added])
+    all_headers = [*_HEADERS[media_type], (b"content-length", b"%d" % sum(map(len, encoded))), *added]
+    return kind(encoded[0], status, all_headers) if len(encoded) == 1 else AnswerInPieces(encoded, status, all_headers)

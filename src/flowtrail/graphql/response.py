@@ -12,12 +12,43 @@ _TIMES = orjson.OPT_UTC_Z
 """What compiled operations leave as it is: times in UTC that have microseconds (compiled/fields.py)."""
 
 
+_HOLE = orjson.Fragment(b"\0")
+"""Stands for a Large in what was encoded: nothing else in JSON has this byte."""
+
+
+class Large:
+    """JSON text that goes out as it is, in a piece of its own: to copy it into all of a response at once would hold others up."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: bytes) -> None:
+        self.text = text
+
+
 def encode(response: Any) -> bytes:
     """Return a response, or a part of one, as JSON. A lone surrogate, as in a message that quotes the document, becomes U+FFFD."""
+    return b"".join(pieces(response))
+
+
+def pieces(response: Any) -> list[bytes]:
+    """Return the same in pieces: what is large in it, and what is in between."""
+    large: list[Large] = []
+
+    def put_in_later(value: Any) -> orjson.Fragment:
+        if value.__class__ is not Large:
+            raise TypeError
+        large.append(value)
+        return _HOLE
+
     try:
-        return orjson.dumps(response, option=_TIMES)
+        encoded = orjson.dumps(response, put_in_later, _TIMES)
     except TypeError:
-        return orjson.dumps(_without_surrogates(response), option=_TIMES)
+        large.clear()
+        encoded = orjson.dumps(_without_surrogates(response), put_in_later, _TIMES)
+    if not large:
+        return [encoded]
+    first, *others = encoded.split(b"\0")
+    return [first, *(piece for one, after in zip(large, others, strict=True) for piece in (one.text, after))]
 
 
 def _without_surrogates(value: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from flowtrail.graphql.inputs import Unexpected
-from flowtrail.graphql.response import encode
+from flowtrail.graphql.response import Large, encode
 from flowtrail.graphql.turns import Turns
 from flowtrail.observability import traces
 
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
     from flowtrail.graphql.ahead import Ahead
     from flowtrail.graphql.context import Context
+
+
+_LARGE = 32 * 1024
+"""Bytes that are worth a piece of a response."""
 
 
 class Run:
@@ -100,12 +104,12 @@ async def each(complete: Callable[[Any, Run], Coroutine[Any, Any, Any]], items: 
     return await together(*(complete(item, run) for item in listed(items)))
 
 
-def written(value: Any) -> orjson.Fragment:
+def written(value: Any) -> orjson.Fragment | Large:
     """Return the JSON that PostgreSQL wrote of an object, or of the list in it."""
     text = value.written
-    if text.__class__ is not str:
+    if text.__class__ is not bytes:
         raise Unexpected
-    return orjson.Fragment(text)
+    return orjson.Fragment(text) if len(text) < _LARGE else Large(text)
 
 
 def listed(value: Any) -> Any:
