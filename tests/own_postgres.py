@@ -48,10 +48,12 @@ class OwnPostgres:
         """Start it and wait until it takes connections."""
         options = [f"--{name}={value}" for name, value in (_SETTINGS | self.settings).items()]
         command = [self.command("postgres"), "-D", str(self.data), "-p", str(self.port), "-k", "", "-h", "127.0.0.1", *options]
-        with (self.cluster.home / f"log-{self.port}").open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, **self.cluster.as_user)
         async with asyncio.timeout(60):
             while True:
+                if self.process is None or self.process.poll() is not None:
+                    # Again, if it ended: some other test's client may have been given its port for a moment.
+                    with (self.cluster.home / f"log-{self.port}").open("ab") as log:
+                        self.process = subprocess.Popen(command, stdout=log, stderr=log, **self.cluster.as_user)
                 with suppress(OSError, asyncpg.PostgresError):
                     await (await asyncpg.connect(self.dsn)).close()
                     return

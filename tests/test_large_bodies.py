@@ -187,7 +187,7 @@ async def test_the_fullest_batch_is_recorded_once(service: Service) -> None:
 
 
 async def test_others_are_answered_while_a_large_body_is_decoded(service: Service) -> None:
-    line = service.app.state.endpoint.large_bodies._line  # held from when the body has come until it is decoded
+    line = service.app.state.endpoint.large_bodies._lines[True]  # held from when the body has come until it is decoded
     recording = asyncio.create_task(post(service, json.dumps(batch(started(params=[[]] * 490_000)))))
     answered = 0
     while not recording.done():
@@ -201,7 +201,7 @@ async def test_others_are_answered_while_a_large_body_is_decoded(service: Servic
 async def test_who_waits_too_long_for_others_large_bodies_is_told_to_come_again(start_service: Any) -> None:
     service = await start_service(body_timeout=0.2)
     body = json.dumps(batch(*(event for _ in range(100) for event in life())))
-    async with service.app.state.endpoint.large_bodies._line:
+    async with service.app.state.endpoint.large_bodies._lines[True]:
         refused = await post(service, body)
         assert (await service.execute("{ __typename }"))["data"] == {"__typename": "Query"}
     assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
@@ -213,3 +213,11 @@ async def test_many_large_bodies_at_the_same_time_are_all_recorded(service: Serv
     batches = [[event for _ in range(100) for event in life()] for _ in range(6)]
     receipts = await asyncio.gather(*(send(service, *events) for events in batches))
     assert [{receipt["outcome"] for receipt in each} for each in receipts] == [{"ACCEPTED"}] * 6
+
+
+@pytest.mark.parametrize("variables", [["x" * 70_000], "x" * 70_000, 7], ids=["a list", "a string", "a number"])
+async def test_variables_that_are_no_object_are_refused_however_large(service: Service, variables: Any) -> None:
+    refused = await post(
+        service, json.dumps({"query": "{ __typename }", "variables": variables, "extensions": {"x": "x" * 70_000}})
+    )
+    assert (refused.status_code, refused.json()["errors"][0]["message"]) == (400, "variables: must be an object")

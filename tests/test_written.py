@@ -180,3 +180,28 @@ async def test_so_many_fields_that_they_are_read_instead_are_answered_alike(serv
     for _ in range(2):
         found = (await both(service, plain, document, server=[server]))["executions"]["edges"]
         assert [len(edge["node"]) for edge in found] == [71]
+
+
+async def test_a_payload_that_is_asked_for_again_and_again_is_answered_alike(service: Service, plain: Service) -> None:
+    id_ = str(uuid7())
+    large = {"text": "x" * 100_000}
+    await send(service, started(id_), node_started(id_, inputData=large), finished(id_, result=large))
+    results = " ".join(f"a{number}: result" for number in range(20))
+    nodes = " ".join(f"n{number}: nodeExecutions {{ inputData }}" for number in range(10))
+    document = f"query ($uuid: UUID!) {{ execution(by: {{uuid: $uuid}}) {{ {results} {nodes} }} }}"
+    for _ in range(2):
+        found = (await both(service, plain, document, uuid=id_))["execution"]
+        assert found["a19"] == found["n9"][0]["inputData"] == large
+
+
+async def test_a_fragment_in_one_place_written_and_in_another_read_is_answered_alike(service: Service, plain: Service) -> None:
+    server, id_ = fresh_server(), str(uuid7())
+    await send(service, started(id_, server=server), finished(id_))
+    document = """query ($server: [String!]) {
+      executions(filter: {server: $server}) { ...Edges }
+      flows(filter: {server: $server}) { edges { node { executions(first: 2) { ...Edges again: edges { cursor } } } } }
+    }
+    fragment Edges on ExecutionConnection { edges { node { uuid } } }"""
+    for _ in range(2):
+        found = await both(service, plain, document, server=[server])
+        assert found["executions"]["edges"] == found["flows"]["edges"][0]["node"]["executions"]["edges"]

@@ -23,6 +23,8 @@ _MAX_UNWANTED_BYTES = 16 * 1024 * 1024
 """Of a body that goes on after its request was answered: a client that reads only when it has sent learns why it was refused."""
 _UNREAD_SECONDS = 10.0
 """How long a closed connection may wait for a client that does not read what was sent before."""
+_STALLED_SECONDS = 30.0
+"""In which a client must read some of a large response, or a stream, that is still being sent."""
 _TOO_LARGE = b"The head of the request is too large."
 
 
@@ -76,6 +78,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._admission = admission
         self._deadline: asyncio.TimerHandle | None = None
         """Runs while a request is waited for."""
+        self._unread: asyncio.TimerHandle | None = None
+        """Runs while the client reads nothing of what waits for it."""
         self._is_in_head = False
         self._received = 0
         """Bytes of the head that is being read, or since the last response."""
@@ -89,6 +93,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait for nothing any more."""
         self._stop_waiting()
+        self._stop_waiting_for_reader()
         self._admission.left(self.transport)
         super().connection_lost(exc)
 
@@ -130,6 +135,17 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             if not self._is_in_head:
                 self._wait()
 
+    def pause_writing(self) -> None:
+        """Have the application wait for the client to read, but not for ever."""
+        super().pause_writing()
+        if self._unread is None:
+            self._unread = self.loop.call_later(_STALLED_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Go on, since the client does."""
+        super().resume_writing()
+        self._stop_waiting_for_reader()
+
     def timeout_keep_alive_handler(self) -> None:
         """Close an idle connection, even if its client never reads the last response."""
         if not self.transport.is_closing():
@@ -145,6 +161,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+    def _stop_waiting_for_reader(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
     def _give_up(self) -> None:
         self._deadline = None

@@ -38,10 +38,11 @@ from flowtrail.executions.rows import (
     stored_payload,
 )
 from flowtrail.executions.selection import Selection
-from flowtrail.executions.written import Constant, Form, Leaf, Nodes, Object, Written
+from flowtrail.executions.written import LARGE_COLUMNS, Constant, Form, Leaf, Nodes, Object, Written
 
 __all__ = [
     "COMPLETE",
+    "LARGE_COLUMNS",
     "LISTED",
     "BoundedRanks",
     "Columns",

@@ -1,4 +1,7 @@
-"""Rows that PostgreSQL writes as JSON itself: what a document selects of one, as one text (docs/decisions/written-rows.md)."""
+"""Rows that PostgreSQL writes as JSON itself: what a document selects of one, as one text (docs/decisions/written-rows.md).
+
+What a schema calls non-null is NOT NULL in its table too, or has something else to stand for it.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from flowtrail.executions.rows import CUT, LISTED_VALUES, NODE_PAYLOADS, NODE_VALUES, PAYLOAD, PAYLOADS, REST_VALUES, STACKS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 
 class Form(Enum):
@@ -57,6 +60,9 @@ class Nodes:
 
 Member: TypeAlias = "Constant | Leaf | Object | Nodes"
 
+LARGE_COLUMNS = frozenset((*PAYLOADS, *STACKS, *NODE_PAYLOADS))
+_MOST_ARGUMENTS = 100
+"""Of a function of PostgreSQL."""
 _GLOBAL_ID = "translate(encode(convert_to({}, 'UTF8'), 'base64'), E'+/=\\n', '-_')"
 _PAYLOADS = {*PAYLOADS, *STACKS}
 # Microseconds are whole, so this is the nearest double to the exact quotient; extract() would do it with numerics.
@@ -95,7 +101,7 @@ class Written:
         """Return what writes an object for each execution."""
         columns = set(_columns(selected))
         joins = PAYLOAD if columns & _PAYLOADS else ""
-        return cls(_object(selected, _EXECUTION), joins, bool(columns & (_PAYLOADS | set(NODE_PAYLOADS))))
+        return cls(_object(selected, _EXECUTION), joins, bool(columns & LARGE_COLUMNS))
 
     @property
     def sql(self) -> str:
@@ -131,11 +137,19 @@ def _object(selected: Object, values: Mapping[str, str]) -> str:
         else:
             pieces += [f"'{constant}'", _member(member, values)]
             constant = ""
-    text = " || ".join([*pieces, f"'{constant}}}'"])
+    text = _joined([*pieces, f"'{constant}}}'"])
     if not selected.present:
         return text
     is_absent = " AND ".join(f"({values[column]}) IS NULL" for column in selected.present)
     return f"CASE WHEN {is_absent} THEN 'null' ELSE {text} END"
+
+
+def _joined(pieces: Sequence[str]) -> str:
+    """SQL of texts in a row. Every `||` would copy all that comes before it, and keep the copies as long as the row."""
+    if len(pieces) > _MOST_ARGUMENTS:
+        halves = pieces[: len(pieces) // 2], pieces[len(pieces) // 2 :]
+        return f"concat({', '.join(map(_joined, halves))})"
+    return f"concat({', '.join(pieces)})"
 
 
 def _member(member: Leaf | Object | Nodes, values: Mapping[str, str]) -> str:

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 _MOST_UNWANTED_BYTES = 8 * 1024 * 1024
 _UNWANTED_SECONDS = 2.0
-_SENT_AT_ONCE = 64 * 1024
+SENT_AT_ONCE = 64 * 1024
+"""Bytes of a large response."""
 
 
 class Answer(Response):
@@ -27,25 +28,23 @@ class Answer(Response):
 
 
 class AnswerInPieces(Answer):
-    """A large response: others have their turn between its pieces, and no more of it waits for a slow client than it must."""
+    """A large response: others have their turn between its parts, and it is sent no faster than its client reads."""
 
     def __init__(self, pieces: list[bytes], status: int, headers: list[tuple[bytes, bytes]]) -> None:
         super().__init__(b"", status, headers)
-        self._pieces = pieces
+        self._pieces = pieces[::-1]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the pieces, small ones together."""
+        """Send the pieces in parts of the same size, and keep none that was sent."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        together: list[bytes] = []
-        size = 0
-        for piece in self._pieces:
-            together.append(piece)
-            size += len(piece)
-            if size >= _SENT_AT_ONCE:
-                await send({"type": "http.response.body", "body": b"".join(together), "more_body": True})
+        waiting = bytearray()
+        while self._pieces:
+            waiting += self._pieces.pop()
+            while len(waiting) > SENT_AT_ONCE:
+                await send({"type": "http.response.body", "body": bytes(waiting[:SENT_AT_ONCE]), "more_body": True})
+                del waiting[:SENT_AT_ONCE]
                 await asyncio.sleep(0)
-                together, size = [], 0
-        await send({"type": "http.response.body", "body": b"".join(together), "more_body": False})
+        await send({"type": "http.response.body", "body": bytes(waiting), "more_body": False})
 
 
 class AnswerToUnreadBody(Answer):

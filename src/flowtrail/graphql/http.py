@@ -19,7 +19,7 @@ from flowtrail.errors import (
     Unauthenticated,
     Unavailable,
 )
-from flowtrail.graphql.answers import Answer, AnswerInPieces, AnswerToUnreadBody
+from flowtrail.graphql.answers import SENT_AT_ONCE, Answer, AnswerInPieces, AnswerToUnreadBody
 from flowtrail.graphql.body import Body, HttpRefusal
 from flowtrail.graphql.documents import RequestRefused
 from flowtrail.graphql.errors import masked
@@ -176,5 +176,6 @@ def _response(
 ) -> Response:
     encoded = pieces(content)
     added = [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()]
-    all_headers = [*_HEADERS[media_type], (b"content-length", b"%d" % sum(map(len, encoded))), *added]
-    return kind(encoded[0], status, all_headers) if len(encoded) == 1 else AnswerInPieces(encoded, status, all_headers)
+    size = sum(map(len, encoded))
+    all_headers = [*_HEADERS[media_type], (b"content-length", b"%d" % size), *added]
+    return AnswerInPieces(encoded, status, all_headers) if size > SENT_AT_ONCE else kind(b"".join(encoded), status, all_headers)

@@ -45,16 +45,18 @@ class LargeBodies:
 
     def __init__(self, documents: Documents) -> None:
         self._documents = documents
-        self._line = asyncio.Lock()
+        self._lines = {True: asyncio.Lock(), False: asyncio.Lock()}
+        """Of recorders, and of readers: however many of these come, nothing that is to be recorded waits for them."""
 
     async def decoded(self, data: bytes | bytearray, viewer: Viewer, seconds: float) -> Any:
         """Return the JSON value of a body; of a recorder's, as much of the variables as the document takes.
 
         Raises JsonTextError for what is no JSON, Unavailable when others' bodies take longer than `seconds`.
         """
+        line = self._lines[viewer.can_record]
         try:
             async with asyncio.timeout(seconds):
-                await self._line.acquire()
+                await line.acquire()
         except TimeoutError:
             raise Unavailable("too many large requests come at the same time; send it again") from None
         try:
@@ -64,7 +66,7 @@ class LargeBodies:
                 return await self._taken_apart(text, part, viewer)
             return await in_turns(Reader(text, part).read(PLAIN))
         finally:
-            self._line.release()
+            line.release()
 
     async def _taken_apart(self, text: bytes | bytearray, part: int, viewer: Viewer) -> Any:
         naming, by_name = None, False
@@ -161,7 +163,10 @@ class _Request:
             return
         if self._named != (naming := _naming(value)):
             raise _NamedLater(naming)
-        for name, variable in (value.get("variables") or {}).items():
+        variables = value.get("variables")
+        if not isinstance(variables, dict):
+            return  # null, or for the request to refuse
+        for name, variable in variables.items():
             if name in self._types:
                 converter_of(self._types[name])(variable)
 

@@ -32,6 +32,7 @@ _POLL_SECONDS = 2.0
 _ORPHAN_SECONDS = 15.0
 _REPORT_SECONDS = 60.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 30.0
+_jitter = random.Random()  # noqa: S311 (a generator of its own: the server may have seeded the one that all share)
 _WORKING = "working"
 
 
@@ -246,7 +247,7 @@ class Recorder:
     def _pause(self) -> float:
         self._failures += 1
         longest: float = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(self._failures - 1, 16))
-        return longest * random.uniform(0.5, 1.0)  # noqa: S311 (jitter)
+        return longest * _jitter.uniform(0.5, 1.0)
 
 
 _recorders: dict[Configuration, Recorder] = {}

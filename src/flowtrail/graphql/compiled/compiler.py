@@ -58,8 +58,8 @@ class Compiler:
             refuse=refuse, spanned=spanned, together=together, written=written,
         )  # fmt: skip
         self._is_one_by_one = True
-        self._written: set[tuple[int, ...]] = set()
-        """Fields whose values PostgreSQL writes, by their nodes' identities."""
+        self._written: dict[tuple[int, ...], bool] = {}
+        """Whether PostgreSQL writes the values of fields, by their nodes' identities."""
 
     def operation(self) -> Callable[[Any, Any], Any]:
         """Return the coroutine function of the whole operation, which takes the root value and a Run; raises Unexpected.
@@ -170,14 +170,14 @@ class Compiler:
         """Return the expression for the info of a resolver that returns this type, and choose what PostgreSQL writes of it."""
         variables = self._executor.variable_values.coerced
         ahead = Ahead.of([details.node for details in details_list], self._executor.fragment_definitions, variables)
-        chosen = writing.choose(self._below, type_, details_list)
-        if chosen is not None:
-            ahead.written, where = chosen
-            self._written.add(_identities(where))
+        ahead.written, places = writing.choose(self._below, type_, details_list)
+        for place in map(_identities, places):
+            if self._written.setdefault(place, ahead.written is not None) is not (ahead.written is not None):
+                raise Unexpected  # a fragment that is used for one of both
         return f"seen(r.context, {self._source.named('ahead', ahead)})"
 
     def _is_written(self, details_list: FieldDetails) -> bool:
-        return _identities(details_list) in self._written
+        return self._written.get(_identities(details_list), False)
 
     def _awaited(self, type_: GraphQLOutputType, work: str, details_list: FieldDetails) -> _Expression:
         """Return the expression that completes what the expression `work` has to be awaited for."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from graphql import GraphQLEnumType, GraphQLNonNull, GraphQLObjectType, get_named_type
 
-from flowtrail.executions import Constant, Form, Leaf, Nodes, Object, Written
+from flowtrail.executions import LARGE_COLUMNS, Constant, Form, Leaf, Nodes, Object, Written
 from flowtrail.graphql.columns import Composed, SameRow
 from flowtrail.graphql.inputs import Unexpected
 
@@ -33,34 +33,35 @@ _FORMS = {
 }
 
 
-def choose(below: Below, type_: GraphQLOutputType, details_list: FieldDetails) -> tuple[Written, FieldDetails] | None:
-    """Return what PostgreSQL shall write of what a field of this type returns, and for which field that stands: this one, or a
-    list below it. None where it takes more than rows. `below` returns a selection's fields by response name.
+def choose(below: Below, type_: GraphQLOutputType, details_list: FieldDetails) -> tuple[Written | None, list[FieldDetails]]:
+    """Return what PostgreSQL shall write of what a field of this type returns, and for which fields that could stand: this one, or
+    lists below it. None where it takes more than rows. `below` returns a selection's fields by response name.
     """
     returned: Any = type_.of_type if isinstance(type_, GraphQLNonNull) else type_
     definition: Any = returned.extensions.get("strawberry-definition") if isinstance(returned, GraphQLObjectType) else None
     name = getattr(definition.origin, "written_field", None) if definition else None
     if name is None:
-        return None
+        return None, []
+    if not name:
+        return _written(below, returned, details_list), [details_list]
+    lists = [found for found in below(returned, details_list).values() if found[0].node.name.value == name]
+    written = _written(below, get_named_type(returned.fields[name].type), lists[0]) if len(lists) == 1 else None
+    # A list of payloads may be larger than a text should be.
+    return (None if written is None or written.has_payloads else written), lists
+
+
+def _written(below: Below, type_: Any, details_list: FieldDetails) -> Written | None:
     try:
-        if not name:
-            return _written(below, returned, details_list), details_list
-        lists = [found for found in below(returned, details_list).values() if found[0].node.name.value == name]
-        written = _written(below, get_named_type(returned.fields[name].type), lists[0]) if len(lists) == 1 else None
+        return Written.of(_Writer(below).object(type_, details_list))
     except Unexpected:
         return None
-    # A list of payloads may be larger than a text should be.
-    return (written, lists[0]) if written is not None and not written.has_payloads else None
-
-
-def _written(below: Below, type_: Any, details_list: FieldDetails) -> Written:
-    return Written.of(_Writer(below).object(type_, details_list))
 
 
 class _Writer:
     def __init__(self, below: Below) -> None:
         self._below = below
         self._leaves = 0
+        self._large: set[str] = set()
 
     def object(
         self,
@@ -76,6 +77,7 @@ class _Writer:
     def _member(self, parent: GraphQLObjectType, details_list: FieldDetails, columns: Mapping[str, str] | None) -> Member:
         name = details_list[0].node.name.value
         if name == "__typename":
+            self._count()
             return Constant(f'"{parent.name}"')
         field = parent.fields[name]
         definition: Any = field.extensions["strawberry-definition"]
@@ -93,14 +95,26 @@ class _Writer:
             case str() as found:
                 return self._leaf(field.type, found)
             case found if found is Nodes:
+                self._once("nodes")
                 return Nodes(self.object(type_, details_list))
             case _:
                 raise Unexpected
 
     def _leaf(self, type_: GraphQLOutputType, column: str) -> Leaf:
-        self._leaves += 1
-        if self._leaves > _MOST_LEAVES:
-            raise Unexpected
+        self._count()
+        if column in LARGE_COLUMNS:
+            self._once(column)
         named = get_named_type(type_)
         form = Form.NAME if isinstance(named, GraphQLEnumType) else _FORMS[named.name]
         return Leaf(column, form, None if isinstance(type_, GraphQLNonNull) else "null")
+
+    def _count(self) -> None:
+        self._leaves += 1
+        if self._leaves > _MOST_LEAVES:
+            raise Unexpected
+
+    def _once(self, large: str) -> None:
+        """What is large is written once; a document may ask for it under a hundred names."""
+        if large in self._large:
+            raise Unexpected
+        self._large.add(large)
