@@ -73,7 +73,7 @@ def outcome(decode: Any, *arguments: Any) -> str:
         return f"refused: {error}"
 
 
-@examples(400)
+@examples(120)
 @given(texts, parts)
 @example("[" * 12 + "1,2" + "]" * 12 + " x", SMALLEST)
 @example('["' + "y" * 30 + "\\ud83d\\ude00" + "y" * 30 + "\\ud83d" + '"]', SMALLEST)
@@ -98,7 +98,7 @@ def test_any_text_gives_the_same_value_or_the_same_error(text: str, part: int) -
         assert found == expected if expected.startswith("refused: ") else not found.startswith("refused: ")
 
 
-@examples(200)
+@examples(60)
 @given(st.binary(max_size=60), parts)
 def test_any_bytes_give_the_same_value_or_the_same_error(data: bytes, part: int) -> None:
     assert outcome(read, data, PLAIN, part) == outcome(json_text.load, data)
@@ -122,7 +122,7 @@ def laid_out(value: Any, space: str, names: list[str]) -> str:
     return json.dumps(value, ensure_ascii=isinstance(value, str) and len(value) % 2 == 0)
 
 
-@examples(300)
+@examples(100)
 @given(values, st.sampled_from(["", " ", "\n \t"]), st.lists(st.text(max_size=2), max_size=3), parts, st.booleans())
 def test_the_text_of_a_value_is_the_same(value: Any, space: str, names: list[str], part: int, anew: bool) -> None:
     data = laid_out([value], space, names).encode("utf-8", "surrogatepass")
@@ -148,7 +148,7 @@ crowds = st.recursive(
 )
 
 
-@examples(150)
+@examples(50)
 @given(crowds, parts)
 def test_an_outline_tells_what_a_value_is_found_by(value: Any, part: int) -> None:
     value = json.loads(json.dumps(value))  # in which two halves of a surrogate pair are one character

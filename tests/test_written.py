@@ -117,7 +117,7 @@ async def plain(start_service: StartService) -> Service:
     return running
 
 
-@examples(40)
+@examples(25)
 @given(st.lists(executions(), max_size=4))
 async def test_anything_recorded_is_written_as_it_would_be_read(
     service: Service, plain: Service, unwritten: list[str], batches: list[list[Event]]
