@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from uvicorn.config import Config
-    from uvicorn.server import ServerState
 
     from flowtrail.admission import Admission
 
@@ -65,16 +62,9 @@ class _HeadWithBody:
 class BoundedHttpProtocol(HttpToolsProtocol):
     """What uvicorn is told to speak on HTTP; it differs in whom it lets in, and in its patience."""
 
-    def __init__(
-        self,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, object],
-        _loop: asyncio.AbstractEventLoop | None = None,
-        *,
-        admission: Admission,
-    ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
+    def __init__(self, *given: Any, admission: Admission, **options: Any) -> None:
+        """`given` and `options` are what uvicorn gives a protocol."""
+        super().__init__(*given, **options)
         self._admission = admission
         self._deadline: asyncio.TimerHandle | None = None
         """Runs while a request is waited for."""

@@ -35,15 +35,17 @@ class AnswerInPieces(Answer):
         self._pieces = pieces[::-1]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the pieces in parts of the same size, and keep none that was sent."""
+        """Send the pieces, large ones a part at a time and small ones together, and keep none that was sent."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         waiting = bytearray()
         while self._pieces:
-            waiting += self._pieces.pop()
-            while len(waiting) > SENT_AT_ONCE:
-                await send({"type": "http.response.body", "body": bytes(waiting[:SENT_AT_ONCE]), "more_body": True})
-                del waiting[:SENT_AT_ONCE]
-                await asyncio.sleep(0)
+            piece = memoryview(self._pieces.pop())
+            for start in range(0, len(piece), SENT_AT_ONCE):
+                waiting += piece[start : start + SENT_AT_ONCE]
+                if len(waiting) >= SENT_AT_ONCE:
+                    await send({"type": "http.response.body", "body": bytes(waiting), "more_body": True})
+                    waiting.clear()
+                    await asyncio.sleep(0)
         await send({"type": "http.response.body", "body": bytes(waiting), "more_body": False})
 
 

@@ -14,8 +14,6 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.protocol import State
 
 if TYPE_CHECKING:
-    from uvicorn.config import Config
-    from uvicorn.server import ServerState
     from websockets.frames import Frame
 
     from flowtrail.admission import Admission
@@ -61,16 +59,9 @@ class _Transport:
 class CoalescingProtocol(WebSocketsSansIOProtocol):
     """What uvicorn is told to speak on WebSockets; it differs in its transport and its bounds."""
 
-    def __init__(
-        self,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, object],
-        _loop: asyncio.AbstractEventLoop | None = None,
-        *,
-        admission: Admission,
-    ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
+    def __init__(self, *given: Any, admission: Admission, **options: Any) -> None:
+        """`given` and `options` are what uvicorn gives a protocol."""
+        super().__init__(*given, **options)
         self._admission = admission
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -110,9 +110,7 @@ def _compile(operation: Operation, plans: Plans, types: Mapping[str, Any]) -> No
     What a document is given so much for is worth it, even the first time.
     """
     small = {name: _SMALL[name_of(type_)] for name, type_ in types.items() if name_of(type_) in _SMALL}
-    with_small = replace(operation, variables=small)
-    if plans.prepared(with_small) is None:
-        plans.prepared(with_small)
+    plans.prepared(replace(operation, variables=small), is_worth_it=True)
 
 
 class _NamedLater(Exception):

@@ -71,11 +71,12 @@ class Plans:
         self._variables: dict[str | None, _Variables | None] = {}
         self._functions: dict[tuple[Any, ...], Callable[..., Any] | None] = {}
 
-    def prepared(self, operation: Operation) -> Prepared | None:
-        """Return what executes an operation; None when graphql-core shall: because only it can, for the first time, or to say
-        what is wrong with the variables.
+    def prepared(self, operation: Operation, *, is_worth_it: bool = False) -> Prepared | None:
+        """Return what executes an operation; None when graphql-core shall: because only it can, for the first time (unless the
+        caller says that compiling is worth it), or to say what is wrong with the variables.
         """
         self._uses += 1
+        self._is_large |= is_worth_it
         if not self._is_worth_it:
             return None
         try:
