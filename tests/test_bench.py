@@ -1,16 +1,19 @@
 """`flowtrail bench` as a user runs it: what it measures and prints. How fast anything is, no test asks."""
 
+import asyncio
 import json
 import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
 
+from flowtrail.bench.postmaster import Postmaster
 from support import Postgres
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="bench reads CPU times from /proc")
@@ -48,6 +51,29 @@ async def test_reading_is_measured_in_every_combination(postgres: Postgres) -> N
         assert all(0 < each["p50"] <= each["p99"] for each in rounds)
     assert again.returncode == 1, "somebody's record is not measured upon"
     assert again.stderr == "flowtrail: this database has executions already: name an empty one in DATABASE_URL, or none\n"
+
+
+async def test_cpu_time_of_postgresql_never_runs_backwards(postgres: Postgres) -> None:
+    """What a connection used is counted once, also while the connection ends."""
+    postmaster = await Postmaster.of(postgres.dsn)
+    assert postmaster is not None
+
+    def look(until: float) -> list[float]:
+        found = []
+        while time.perf_counter() < until:
+            found.append(postmaster.cpu)
+        return found
+
+    async def come_and_go(until: float) -> None:
+        while time.perf_counter() < until:
+            connection = await asyncpg.connect(postgres.dsn)
+            await connection.fetchval("SELECT count(*) FROM generate_series(1, 200000)")
+            await connection.close()
+
+    until = time.perf_counter() + 2
+    found, *_ = await asyncio.gather(asyncio.to_thread(look, until), *(come_and_go(until) for _ in range(4)))
+    assert found == sorted(found)
+    assert found[-1] > found[0]
 
 
 async def assert_whole(dsn: str) -> None:

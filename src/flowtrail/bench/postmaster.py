@@ -36,9 +36,17 @@ class Postmaster:
 
     @property
     def cpu(self) -> float:
-        """CPU seconds that PostgreSQL has used since it was started."""
+        """CPU seconds that PostgreSQL has used since it was started, by processes that have ended, too.
+
+        A child that ends between one look and another is in neither, or in both; so the looks are repeated until none did.
+        """
         own = _stat(self._pid) or ()
-        return sum(map(int, (*own[_OWN], *own[_OF_THE_DEAD], *self._of_children()))) / _TICKS
+        while True:
+            ticks = sum(map(int, (*own[_OWN], *own[_OF_THE_DEAD], *self._of_children())))
+            again = _stat(self._pid) or ()
+            if again[_OF_THE_DEAD] == own[_OF_THE_DEAD]:
+                return ticks / _TICKS
+            own = again
 
     def _of_children(self) -> Iterator[str]:
         for folder in Path("/proc").iterdir():
