@@ -42,21 +42,21 @@ DOCUMENTS = {
 
 
 async def seed(server: Server) -> None:
-    """Record the executions that all documents find."""
+    """Record the executions that all documents find, over most of an hour: so a histogram has as many buckets as it may have."""
     tools = [{"toolName": f"tool-{number}"} for number in range(FLOWS)]
     await server.execute(REGISTER, {"input": {"server": "costly", "flows": tools}})
     for number in range(2 * FLOWS):
         events: list[Any] = []
-        for _ in range(EXECUTIONS // 2):  # a batch has 1,000 events at most
-            events += _execution(f"tool-{number // 2}")
+        for place in range(EXECUTIONS // 2):  # a batch has 1,000 events at most
+            events += _execution(f"tool-{number // 2}", timedelta(minutes=1 + place))
         data = await server.execute(RECORD, {"input": {"sentAt": datetime.now(UTC).isoformat(), "events": events}})
         rejected = [receipt for receipt in data["recordEvents"]["receipts"] if receipt["outcome"] != "ACCEPTED"]
         if rejected:
             raise RuntimeError(rejected[0])
 
 
-def _execution(tool: str) -> list[Any]:
-    id_, began = str(uuid7()), datetime.now(UTC) - timedelta(seconds=30)
+def _execution(tool: str, age: timedelta) -> list[Any]:
+    id_, began = str(uuid7()), datetime.now(UTC) - age
     ended = (began + timedelta(seconds=1)).isoformat()
     start = {"server": "costly", "toolName": tool, "startedAt": began.isoformat(), "initialParams": {"text": "x" * 200}}
     events: list[Any] = [{"started": {**start, "executionId": id_}}]

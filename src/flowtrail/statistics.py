@@ -6,9 +6,10 @@ flows in a fixed number of statements (spec 2.9).
 
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise, product
 from typing import Any
 
 from flowtrail.counts import Range, Span, counted_in_spans, error_group_sql, normalised, percentile_ms, spans
@@ -16,6 +17,7 @@ from flowtrail.counts.tables import DURATION_BIN, DURATIONS, ERRORS, EXECUTIONS
 from flowtrail.database import Read
 from flowtrail.executions.filter import FAILED_NODE, OVERDUE
 from flowtrail.timeouts import TIMED_OUT_MESSAGE
+from flowtrail.turns import Turns, in_turns
 
 MAX_BUCKETS = 60
 MAX_ERROR_GROUPS = 100
@@ -88,7 +90,7 @@ async def summaries(read: Read, flow_ids: Sequence[uuid.UUID], within: Range) ->
     rows = await read.fetch(
         f"""SELECT span.flow_id, counted.status, sum(counted.n)::bigint AS n
             FROM {_SPANS} CROSS JOIN LATERAL ({_STATUSES}) AS counted GROUP BY 1, 2""",
-        *_columns((flow_id, span) for flow_id in flow_ids for span in spans(within)),
+        *_columns(product(flow_ids, spans(within))),
     )
     found = {flow_id: Summary(Counter()) for flow_id in flow_ids}
     for row in rows:
@@ -103,7 +105,7 @@ async def percentiles(read: Read, flow_ids: Sequence[uuid.UUID], within: Range) 
             FROM (SELECT span.flow_id, counted.duration_bin, sum(counted.n)::bigint AS n
                   FROM {_SPANS} CROSS JOIN LATERAL ({_BINS}) AS counted GROUP BY 1, 2) AS summed
             WHERE n > 0 GROUP BY flow_id""",
-        *_columns((flow_id, span) for flow_id in flow_ids for span in spans(within)),
+        *_columns(product(flow_ids, spans(within))),
     )
     found = {flow_id: Percentiles(None, None, None) for flow_id in flow_ids}
     for row in rows:
@@ -134,15 +136,22 @@ class _Axis:
         coarsest = "minute" if self.width < _HOUR else "hour" if self.width < _DAY else "day"
         return spans(self.counted, coarsest)
 
-    def buckets(self, counted: Mapping[datetime, Counter[str]]) -> list[Bucket]:
-        """All buckets without a gap, the first and last cut to the range."""
+    def buckets(self, counted: Iterable[tuple[int, str, int]]) -> list[Bucket]:
+        """All buckets without a gap, the first and last cut to the range.
+
+        What was `counted` has the second of the epoch in which its bucket opens, a status, and a number.
+        """
         first = (self.start - _ORIGIN) // self.width
         last = (self.end - _ORIGIN - timedelta(microseconds=1)) // self.width
         opens = [_at(number, self.width) for number in range(first, last + 2)]
-        return [
-            Bucket(max(opens[index], self.start), min(opens[index + 1], self.end), counted.get(opens[index], Counter()))
-            for index in range(len(opens) - 1)
-        ]
+        opens[0], opens[-1] = self.start, self.end
+        buckets = [Bucket(start, end, Counter()) for start, end in pairwise(opens)]
+        origin, width = int(_ORIGIN.timestamp()), self.width // timedelta(seconds=1)
+        for opened, status, count in counted:
+            place = (opened - origin) // width - first
+            if 0 <= place < len(buckets):  # something may have started since the end was read
+                buckets[place].by_status[status] = count
+        return buckets
 
 
 async def histograms(read: Read, flow_ids: Sequence[uuid.UUID], within: Range) -> dict[uuid.UUID, list[Bucket]]:
@@ -159,21 +168,26 @@ async def histograms(read: Read, flow_ids: Sequence[uuid.UUID], within: Range) -
         list(flow_ids),
         *within.bounds,
     )
+    turns = Turns()
     axes = {row["id"]: _Axis.of(within, row["first"], row["last"], row["now"]) for row in ends}
-    pieces = [(flow_id, span) for flow_id, axis in axes.items() for span in axis.spans]
+    pieces = [(flow_id, span) async for flow_id, axis in in_turns(axes.items(), turns) for span in axis.spans]
     rows = await read.fetch(
-        f"""SELECT span.flow_id, date_bin(span.width, counted.bucket, $7) AS bucket, counted.status, sum(counted.n)::bigint AS n
-            FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::smallint[], $6::interval[])
-                 AS span(flow_id, source, opens, closes, sign, width)
-            CROSS JOIN LATERAL ({_STATUSES}) AS counted GROUP BY 1, 2, 3""",
+        f"""SELECT flow_id, array_agg(bucket) AS buckets, array_agg(status) AS statuses, array_agg(n) AS counts
+            FROM (SELECT span.flow_id, extract(epoch FROM date_bin(span.width, counted.bucket, $7))::bigint AS bucket,
+                         counted.status, sum(counted.n)::bigint AS n
+                  FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::smallint[], $6::interval[])
+                       AS span(flow_id, source, opens, closes, sign, width)
+                  CROSS JOIN LATERAL ({_STATUSES}) AS counted GROUP BY 1, 2, 3) AS summed
+            GROUP BY flow_id""",
         *_columns(pieces),
         [axes[flow_id].width for flow_id, _ in pieces],
         _ORIGIN,
     )
-    counted: dict[uuid.UUID, dict[datetime, Counter[str]]] = {flow_id: {} for flow_id in axes}
-    for row in rows:
-        counted[row["flow_id"]].setdefault(row["bucket"], Counter())[row["status"]] = row["n"]
-    return {flow_id: axes[flow_id].buckets(counted[flow_id]) if flow_id in axes else [] for flow_id in flow_ids}
+    counted = {row["flow_id"]: zip(row["buckets"], row["statuses"], row["counts"], strict=True) for row in rows}
+    found: dict[uuid.UUID, list[Bucket]] = {flow_id: [] for flow_id in flow_ids}
+    async for flow_id, axis in in_turns(axes.items(), turns):
+        found[flow_id] = axis.buckets(counted.get(flow_id, ()))
+    return found
 
 
 def _minute(time: datetime) -> datetime:
@@ -212,7 +226,7 @@ async def top_errors(read: Read, flow_ids: Sequence[uuid.UUID], within: Range, f
             ) AS newest
             WHERE ranked.place <= $8
             ORDER BY ranked.n DESC, newest.started_at DESC, newest.id DESC""",
-        *_columns((flow_id, span) for flow_id in flow_ids for span in spans(within)),
+        *_columns(product(flow_ids, spans(within))),
         *within.bounds,
         first,
     )

@@ -12,9 +12,9 @@ from starlette.requests import ClientDisconnect
 from flowtrail import json_text
 from flowtrail.errors import BadUserInput, FlowtrailError, LimitExceeded, TimedOut
 from flowtrail.graphql import eager
-from flowtrail.graphql.giving_way import in_turns
 from flowtrail.graphql.large_bodies import LARGE
 from flowtrail.headers import headers_of
+from flowtrail.turns import stepwise
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -115,7 +115,7 @@ class Body:
         limits = limits_of(viewer)
         await self._read(limits.size, seconds)
         try:
-            if len(self._bytes) > limits.containers and (reason := await in_turns(limits.broken_by_large(self._bytes))) is not None:
+            if len(self._bytes) > limits.containers and (reason := await stepwise(limits.broken_by_large(self._bytes))) is not None:
                 raise HttpRefusal(413, LimitExceeded(f"the request body {reason}"))
             if len(self._bytes) <= LARGE:
                 return json_text.load(self._bytes)

@@ -15,12 +15,12 @@ from graphql import get_operation_ast, type_from_ast
 
 from flowtrail.errors import FlowtrailError, Unavailable
 from flowtrail.graphql.documents import RequestRefused
-from flowtrail.graphql.giving_way import in_turns
 from flowtrail.graphql.inputs import Unexpected
 from flowtrail.graphql.large_inputs import Input, ObjectOf, converter_of, name_of
 from flowtrail.graphql.requests import NAMING, OperationRequest
 from flowtrail.graphql.schema import schema
 from flowtrail.json_parts import NOTHING, PLAIN, Items, Members, Pieces, Reader, RepeatedName, part_of, utf_8_of
+from flowtrail.turns import stepwise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -60,11 +60,11 @@ class LargeBodies:
         except TimeoutError:
             raise Unavailable("too many large requests come at the same time; send it again") from None
         try:
-            text = await in_turns(utf_8_of(data))
-            part = await in_turns(part_of(text))
+            text = await stepwise(utf_8_of(data))
+            part = await stepwise(part_of(text))
             if viewer.can_record:
                 return await self._taken_apart(text, part, viewer)
-            return await in_turns(Reader(text, part).read(PLAIN))
+            return await stepwise(Reader(text, part).read(PLAIN))
         finally:
             line.release()
 
@@ -73,14 +73,14 @@ class LargeBodies:
         while True:
             request = _Request(text, lambda parameters: self._types(parameters, viewer), naming, by_name=by_name)
             try:
-                value = await in_turns(Reader(text, part).read(request))
+                value = await stepwise(Reader(text, part).read(request))
                 request.check(value)
             except RepeatedName:
                 by_name = True
             except _NamedLater as later:
                 naming = later.naming
             except Unexpected:
-                return await in_turns(Reader(text, part).read(PLAIN))
+                return await stepwise(Reader(text, part).read(PLAIN))
             else:
                 return value
 

@@ -7,10 +7,13 @@ cancelling one never cancels the reading; when the last one has gone it is cance
 from __future__ import annotations
 
 import asyncio
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
+from flowtrail.turns import Turns
+
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Sequence
 
     K = TypeVar("K", bound=Hashable)
 else:
@@ -18,14 +21,47 @@ else:
 V = TypeVar("V")
 
 
+AT_ONCE = 10
+"""Resolvers that are set going in one round of the event loop; a hundred would hold up everybody else for milliseconds."""
+
+
 class Pace:
     """How an operation goes on, for all of its loaders."""
 
-    __slots__ = ("is_one_by_one",)
+    __slots__ = ("_begins", "_spreading", "is_one_by_one", "turns")
 
     def __init__(self) -> None:
         self.is_one_by_one = False
         """Whether one resolver runs after the other: what one asks for is read at once, since nobody else can ask for more."""
+        self.turns = Turns()
+        self._spreading = 0
+        self._begins: list[Callable[[], None]] = []
+
+    @contextmanager
+    def spreading(self) -> Iterator[None]:
+        """A time in which resolvers are set going a few at a time, with `pause()` in between: they read together nevertheless."""
+        self._spreading += 1
+        try:
+            yield
+        finally:
+            self._spreading -= 1
+            if not self._spreading:
+                loop, begins = asyncio.get_running_loop(), self._begins
+                self._begins = []
+                for begin in begins:
+                    loop.call_soon(begin)
+
+    async def pause(self) -> None:
+        """Return when those who were set going have run, and others had their turn if it is theirs."""
+        await asyncio.sleep(0)
+        if self.turns.are_over:
+            await self.turns.next()
+
+    def postpones(self, begin: Callable[[], None]) -> bool:
+        """Tell whether resolvers are still being set going, who may ask for more; `begin` is called when none is."""
+        if self._spreading:
+            self._begins.append(begin)
+        return self._spreading > 0
 
 
 class Loader(Generic[K, V]):
@@ -40,7 +76,7 @@ class Loader(Generic[K, V]):
     async def load(self, key: K) -> V:
         """Return the value of a key; raises what the batch raises."""
         if self._pace.is_one_by_one and key not in self._batches:
-            batch = self._batches[key] = _Batch(self._batch)
+            batch = self._batches[key] = _Batch(self._batch, self._pace)
             batch.add(key)
             return (await batch.read())[0]
         batch = self._batch_of(key)
@@ -63,7 +99,7 @@ class Loader(Generic[K, V]):
 
     def fail(self, key: K, error: Exception) -> None:
         """Let a key raise this, as if it had been read: what reading the same in another form raised."""
-        failed = _Batch(self._batch, error)
+        failed = _Batch(self._batch, self._pace, error)
         failed.add(key)
         self._batches[key] = failed
 
@@ -72,7 +108,7 @@ class Loader(Generic[K, V]):
         if found is not None and not found.was_given_up:
             return found
         if self._open is None or self._open.has_begun or self._open.was_given_up:
-            self._open = _Batch(self._batch)
+            self._open = _Batch(self._batch, self._pace)
             self._open.begin_later()
         self._open.add(key)
         self._batches[key] = self._open
@@ -80,10 +116,11 @@ class Loader(Generic[K, V]):
 
 
 class _Batch(Generic[K, V]):
-    """Keys that were asked for in the same turn of the event loop."""
+    """Keys that were asked for in the same round of the event loop, or while resolvers were set going."""
 
-    def __init__(self, read: Callable[[list[K]], Awaitable[Sequence[V]]], error: Exception | None = None) -> None:
+    def __init__(self, read: Callable[[list[K]], Awaitable[Sequence[V]]], pace: Pace, error: Exception | None = None) -> None:
         """`error` is what they raise, if that is known already."""
+        self._pace = pace
         self.has_begun = error is not None
         self.was_given_up = False
         self.places: dict[K, int] = {}
@@ -132,7 +169,7 @@ class _Batch(Generic[K, V]):
         return cast("Sequence[V]", self._values)
 
     def _begin(self) -> None:
-        if not self.was_given_up:
+        if not self.was_given_up and not self._pace.postpones(self._begin):
             self._task = self._loop.create_task(self._run())
 
     async def _run(self) -> None:
@@ -141,8 +178,20 @@ class _Batch(Generic[K, V]):
             self._values = await self._read(list(self.places))
         except Exception as error:
             self._error = error
-        for waiting in self._waiting:
-            self._tell(waiting)
+        await self._tell_all()
+
+    async def _tell_all(self) -> None:
+        told = list(self._waiting)
+        try:
+            if len(told) > AT_ONCE:
+                with self._pace.spreading():
+                    for start in range(0, len(told), AT_ONCE):
+                        for waiting in told[start : start + AT_ONCE]:
+                            self._tell(waiting)
+                        await self._pace.pause()
+        finally:  # also of one who is cancelled meanwhile, and has read for others
+            for waiting in told:
+                self._tell(waiting)
 
     @property
     def _is_read(self) -> bool:

@@ -15,10 +15,10 @@ from flowtrail.graphql.flows import Flow
 from flowtrail.graphql.ids import decode_id_of
 from flowtrail.graphql.nodes import NodeExecutionStatus
 from flowtrail.graphql.scalars import JSON
-from flowtrail.graphql.turns import Turns
 from flowtrail.json_text import JsonText
 from flowtrail.recording import events
 from flowtrail.recording.machine import Receipt
+from flowtrail.turns import Turns
 
 
 @strawberry.input

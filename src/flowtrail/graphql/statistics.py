@@ -21,9 +21,19 @@ class StatusCount:
 
 @strawberry.type(description="Executions that started in one span of time.")
 class StatisticsBucket:
-    from_: datetime = strawberry.field(name="from")
-    to: datetime
-    by_status: list[StatusCount]
+    bucket: strawberry.Private[statistics.Bucket]
+
+    @strawberry.field(name="from")
+    def from_(self) -> datetime:
+        return self.bucket.start
+
+    @strawberry.field
+    def to(self) -> datetime:
+        return self.bucket.end
+
+    @strawberry.field
+    def by_status(self) -> list[StatusCount]:
+        return _status_counts(self.bucket.by_status)
 
 
 @strawberry.type(description="Errors of one kind, node and message, but for the numbers and ids in it.")
@@ -76,9 +86,7 @@ class FlowStatistics:
     @strawberry.field(description="At most 60 spans of equal width, without gaps; empty without executions.")
     async def histogram(self, info: Info) -> list[StatisticsBucket]:
         buckets = await info.context.loaders.histogram.load((self.flow_id, self.within))
-        return [
-            StatisticsBucket(from_=bucket.start, to=bucket.end, by_status=_status_counts(bucket.by_status)) for bucket in buckets
-        ]
+        return [StatisticsBucket(bucket=bucket) for bucket in buckets]
 
     @strawberry.field(description="The most frequent first; 10 unless asked, at most 100.")
     async def top_errors(self, info: Info, first: int | None = None) -> list[ErrorGroup]:
@@ -99,5 +107,8 @@ class FlowStatistics:
         ]
 
 
+_STATUSES = [(status, status.value) for status in ExecutionStatus]
+
+
 def _status_counts(by_status: Counter[str]) -> list[StatusCount]:
-    return [StatusCount(status=status, count=by_status[status.value]) for status in ExecutionStatus]
+    return [StatusCount(status=status, count=by_status[value]) for status, value in _STATUSES]

@@ -4,7 +4,6 @@ events.py   what recorders report, checked
 machine.py  the state machine, which knows no SQL
 rows.py     what is written of a state
 store.py    loads locked states, writes what changed
-turns.py    others' turns while a large batch is recorded
 upkeep.py   the sweep of overdue executions, and purging
 """
 
@@ -22,7 +21,7 @@ from flowtrail.observability import metrics
 from flowtrail.recording import store
 from flowtrail.recording.events import Event, Finished, NodeFinished, NodeStarted, Started
 from flowtrail.recording.machine import Batch, ExecutionState, Receipt
-from flowtrail.recording.turns import Turns, in_turns
+from flowtrail.turns import Turns, in_turns
 
 MAX_EVENTS = 1000
 """Events of one batch."""

@@ -15,7 +15,7 @@ from flowtrail.database import Write
 from flowtrail.recording import rows
 from flowtrail.recording.machine import Batch, ExecutionState, NodeState
 from flowtrail.recording.rows import Columns, Row
-from flowtrail.recording.turns import Turns, in_turns
+from flowtrail.turns import Turns, in_turns
 
 _STATE_COLUMNS = """id, server, flow_id, is_preview, status, started_at, deadline, timeout_at, error_kind,
     late_status IS NOT NULL AS has_late_outcome, start_hash, end_hash, late_hash, status AS stored_status"""

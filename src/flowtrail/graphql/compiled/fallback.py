@@ -8,7 +8,7 @@ from graphql import MiddlewareManager, is_non_null_type, is_object_type
 
 from flowtrail.graphql.compiled.running import listed
 from flowtrail.graphql.schema import schema
-from flowtrail.graphql.turns import Turns
+from flowtrail.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from flowtrail.graphql.inputs import Unexpected
+from flowtrail.graphql.loader import AT_ONCE
 from flowtrail.graphql.response import Large, encode
-from flowtrail.graphql.turns import Turns
 from flowtrail.observability import traces
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Run:
         """Variables as JSON has them."""
         self.values = values
         """The same as resolvers take them."""
-        self.turns = Turns()
+        self.turns = context.loaders.pace.turns
         self.outcomes: dict[str, Any] = {}
         """What the root fields of a mutation returned or raised, by response name: they are never called twice."""
 
@@ -72,9 +72,31 @@ async def together(*work: Coroutine[Any, Any, Any]) -> list[Any]:
     try:
         return await asyncio.gather(*tasks)
     except BaseException:
-        for task in tasks:
-            task.cancel()
+        _cancel(tasks)
         raise
+
+
+async def each(complete: Callable[[Any, Run], Coroutine[Any, Any, Any]], items: Sequence[Any], run: Run) -> list[Any]:
+    """Return what `complete` makes of each item, all at the same time, so that loaders read for all at once."""
+    if len(listed(items)) <= AT_ONCE:
+        return await together(*(complete(item, run) for item in items))
+    tasks: list[asyncio.Future[Any]] = []
+    pace = run.context.loaders.pace
+    try:
+        with pace.spreading():
+            for number, item in enumerate(items):
+                if number % AT_ONCE == 0:
+                    await pace.pause()
+                tasks.append(asyncio.ensure_future(complete(item, run)))
+        return await asyncio.gather(*tasks)
+    except BaseException:
+        _cancel(tasks)
+        raise
+
+
+def _cancel(tasks: Sequence[asyncio.Future[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
 
 
 async def in_turn(complete: Callable[[Any], Any], work: Awaitable[Any], run: Run) -> Any:
@@ -89,19 +111,27 @@ async def in_turn(complete: Callable[[Any], Any], work: Awaitable[Any], run: Run
 
 
 async def in_turns(complete: Callable[[Any], Any], items: Sequence[Any], run: Run) -> list[Any]:
-    """Return what `complete` makes of each item, with others' turns between them when they are many."""
-    completed, turns = [], run.turns
+    """Return what `complete` makes of each item, with others' turns between them when they are many: encoded then, so many in one
+    as fit into a turn.
+    """
+    completed: list[Any] = []
+    encoded: list[orjson.Fragment] = []
+    turns = run.turns
     for item in listed(items):
         if turns.are_over:
+            if completed:
+                encoded.append(_items(completed))
+                completed = []
             await turns.next()
-        value = complete(item)
-        completed.append(orjson.Fragment(encode(value)) if turns.were_taken else value)
-    return completed
+        completed.append(complete(item))
+    if not turns.were_taken:
+        return completed
+    return [*encoded, _items(completed)] if completed else encoded
 
 
-async def each(complete: Callable[[Any, Run], Coroutine[Any, Any, Any]], items: Sequence[Any], run: Run) -> list[Any]:
-    """Return what `complete` makes of each item, all at the same time, so that loaders read for all at once."""
-    return await together(*(complete(item, run) for item in listed(items)))
+def _items(values: list[Any]) -> orjson.Fragment:
+    """Return the items of a list, encoded without its brackets: what stands there for one in another list stands for all."""
+    return orjson.Fragment(encode(values)[1:-1])
 
 
 def written(value: Any) -> orjson.Fragment | Large:
