@@ -6,10 +6,10 @@ flows in a fixed number of statements (spec 2.9).
 
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise, product
+from itertools import product
 from typing import Any
 
 from flowtrail.counts import Range, Span, counted_in_spans, error_group_sql, normalised, percentile_ms, spans
@@ -25,6 +25,7 @@ MAX_ERROR_GROUPS = 100
 _MINUTE, _HOUR, _DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 _WIDTHS = (_MINUTE, 5 * _MINUTE, 15 * _MINUTE, _HOUR, 6 * _HOUR, _DAY, 7 * _DAY, 30 * _DAY, 365 * _DAY, 36500 * _DAY, 365000 * _DAY)
 _ORIGIN = datetime(1970, 1, 5, tzinfo=UTC)  # a Monday, so that buckets of a week begin on one
+_ORIGIN_SECOND = int(_ORIGIN.timestamp())
 
 _SPANS = """unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::smallint[])
     AS span(flow_id, source, opens, closes, sign)"""
@@ -70,7 +71,8 @@ class Percentiles:
 class Bucket:
     start: datetime
     end: datetime
-    by_status: Counter[str]
+    by_status: Mapping[str, int]
+    """Without those of which there are none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,25 +138,31 @@ class _Axis:
         coarsest = "minute" if self.width < _HOUR else "hour" if self.width < _DAY else "day"
         return spans(self.counted, coarsest)
 
-    def buckets(self, counted: Iterable[tuple[int, str, int]]) -> list[Bucket]:
-        """All buckets without a gap, the first and last cut to the range.
-
-        What was `counted` has the second of the epoch in which its bucket opens, a status, and a number.
-        """
-        first = (self.start - _ORIGIN) // self.width
-        last = (self.end - _ORIGIN - timedelta(microseconds=1)) // self.width
-        opens = [_at(number, self.width) for number in range(first, last + 2)]
-        opens[0], opens[-1] = self.start, self.end
-        buckets = [Bucket(start, end, Counter()) for start, end in pairwise(opens)]
-        origin, width = int(_ORIGIN.timestamp()), self.width // timedelta(seconds=1)
-        for opened, status, count in counted:
-            place = (opened - origin) // width - first
-            if 0 <= place < len(buckets):  # something may have started since the end was read
-                buckets[place].by_status[status] = count
-        return buckets
+    def number_of(self, second: int) -> int:
+        """Return the number of the bucket that opens in a second of the epoch."""
+        return (second - _ORIGIN_SECOND) // int(self.width.total_seconds())
 
 
-async def histograms(read: Read, flow_ids: Sequence[uuid.UUID], within: Range) -> dict[uuid.UUID, list[Bucket]]:
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """The buckets of one flow, without a gap, the first and last cut to the range.
+
+    They are made while they are gone through, since there are thousands for many flows.
+    """
+
+    axis: _Axis
+    counted: Mapping[int, Mapping[str, int]]
+    """By the buckets' numbers."""
+
+    def __iter__(self) -> Iterator[Bucket]:
+        start, end, width = self.axis.start, self.axis.end, self.axis.width
+        first = (start - _ORIGIN) // width
+        last = (end - _ORIGIN - timedelta(microseconds=1)) // width
+        for number in range(first, last + 1):
+            yield Bucket(max(_at(number, width), start), min(_at(number + 1, width), end), self.counted.get(number, {}))
+
+
+async def histograms(read: Read, flow_ids: Sequence[uuid.UUID], within: Range) -> dict[uuid.UUID, Iterable[Bucket]]:
     """Count by status in at most MAX_BUCKETS spans of equal width for each flow; in none for one without executions."""
     ends = await read.fetch(
         """SELECT scope.id, oldest.started_at AS first, newest.started_at AS last, now() AS now
@@ -183,10 +191,15 @@ async def histograms(read: Read, flow_ids: Sequence[uuid.UUID], within: Range) -
         [axes[flow_id].width for flow_id, _ in pieces],
         _ORIGIN,
     )
-    counted = {row["flow_id"]: zip(row["buckets"], row["statuses"], row["counts"], strict=True) for row in rows}
-    found: dict[uuid.UUID, list[Bucket]] = {flow_id: [] for flow_id in flow_ids}
-    async for flow_id, axis in in_turns(axes.items(), turns):
-        found[flow_id] = axis.buckets(counted.get(flow_id, ()))
+    found: dict[uuid.UUID, Iterable[Bucket]] = {
+        flow_id: Histogram(axes[flow_id], {}) if flow_id in axes else () for flow_id in flow_ids
+    }
+    async for row in in_turns(rows, turns):
+        axis = axes[row["flow_id"]]
+        counted: dict[int, dict[str, int]] = {}
+        for second, status, count in zip(row["buckets"], row["statuses"], row["counts"], strict=True):
+            counted.setdefault(axis.number_of(second), {})[status] = count
+        found[row["flow_id"]] = Histogram(axis, counted)
     return found
 
 

@@ -87,7 +87,7 @@ class Loaders:
         return self._batches.by_flow(statistics.percentiles)
 
     @cached_property
-    def histogram(self) -> Loader[tuple[uuid.UUID, Range], list[Bucket]]:
+    def histogram(self) -> Loader[tuple[uuid.UUID, Range], Iterable[Bucket]]:
         return self._batches.by_flow(statistics.histograms)
 
     def execution_by_id(self, columns: Columns | Written) -> Loader[uuid.UUID, Execution | None]:

@@ -1,8 +1,9 @@
 """Statistics of a flow over a range of time."""
 
 import uuid
-from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime
+from typing import cast
 
 import strawberry
 
@@ -11,6 +12,7 @@ from flowtrail.counts import Range
 from flowtrail.errors import BadUserInput
 from flowtrail.graphql.ahead import Info
 from flowtrail.graphql.executions import Execution, ExecutionErrorKind, ExecutionStatus, execution_of
+from flowtrail.graphql.lazy_list import LazyList
 
 
 @strawberry.type
@@ -86,7 +88,7 @@ class FlowStatistics:
     @strawberry.field(description="At most 60 spans of equal width, without gaps; empty without executions.")
     async def histogram(self, info: Info) -> list[StatisticsBucket]:
         buckets = await info.context.loaders.histogram.load((self.flow_id, self.within))
-        return [StatisticsBucket(bucket=bucket) for bucket in buckets]
+        return cast("list[StatisticsBucket]", LazyList(lambda bucket: StatisticsBucket(bucket=bucket), buckets))
 
     @strawberry.field(description="The most frequent first; 10 unless asked, at most 100.")
     async def top_errors(self, info: Info, first: int | None = None) -> list[ErrorGroup]:
@@ -110,5 +112,5 @@ class FlowStatistics:
 _STATUSES = [(status, status.value) for status in ExecutionStatus]
 
 
-def _status_counts(by_status: Counter[str]) -> list[StatusCount]:
-    return [StatusCount(status=status, count=by_status[value]) for status, value in _STATUSES]
+def _status_counts(by_status: Mapping[str, int]) -> list[StatusCount]:
+    return [StatusCount(status=status, count=by_status.get(value, 0)) for status, value in _STATUSES]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from flowtrail.graphql.inputs import Unexpected
+from flowtrail.graphql.lazy_list import LazyList
 from flowtrail.graphql.loader import AT_ONCE
 from flowtrail.graphql.response import Large, encode
 from flowtrail.observability import traces
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from flowtrail.graphql.context import Context
 
 
+_LISTS = (list, tuple, LazyList)
 _LARGE = 32 * 1024
 """Bytes that are worth a piece of a response."""
 
@@ -144,7 +146,7 @@ def written(value: Any) -> orjson.Fragment | Large:
 
 def listed(value: Any) -> Any:
     """Return a value that is a list."""
-    if value.__class__ not in (list, tuple):
+    if value.__class__ not in _LISTS:
         raise Unexpected
     return value
 
