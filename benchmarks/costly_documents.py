@@ -19,12 +19,19 @@ CHEAP = "{ executions(first: 20) { edges { node { id status startedAt } } } }"
 PAUSE = 0.02
 """Seconds between two cheap queries."""
 ROW = "id uuid status startedAt endedAt durationMs flowName flowToolName initialParamsPreview isPreview nodeCount"
+NODE_FIELDS = "nodeExecutions { id position nodeId nodeName nodeType status startedAt endedAt durationMs inputInfo { sizeBytes } }"
 PAGE = f"executions(first: 100) {{ edges {{ cursor node {{ {ROW} }} }} }}"
 RECORD = "mutation ($input: RecordEventsInput!) { recordEvents(input: $input) { receipts { outcome reason } } }"
 
 
 def _aliased(count: int, field: str) -> str:
     return "{ " + " ".join(f"a{number}: {field}" for number in range(count)) + " }"
+
+
+def large(prefix: str) -> str:
+    """Return a document with nearly as many fields as are allowed, and names of its own."""
+    page = f"executions(first: 1) {{ totalCount pageInfo {{ endCursor }} edges {{ cursor node {{ {ROW} {NODE_FIELDS} }} }} }}"
+    return "{ " + " ".join(f"{prefix}{number}: {page}" for number in range(20)) + " }"
 
 
 DOCUMENTS = {

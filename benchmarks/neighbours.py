@@ -23,13 +23,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import websockets
+from graphql import get_introspection_query
 from uuid_utils.compat import uuid7
 
-from costly_documents import CHEAP, DOCUMENTS, RECORD, seed
+from costly_documents import CHEAP, DOCUMENTS, RECORD, large, seed
 from flowtrail.bench import client, servers
 from flowtrail.bench.servers import TOKEN
 from live_server import database
@@ -145,6 +147,17 @@ async def dear_documents(port: int) -> None:
     await asyncio.gather(_at_work(), again_and_again(port, requests))
 
 
+async def new_documents(port: int) -> None:
+    """Documents about as large as they may be, and questions about the schema, each of them for the first time."""
+
+    async def one() -> None:
+        for number in count():
+            for document in (large(f"a{number}_"), get_introspection_query().replace("IntrospectionQuery", f"I{number}")):
+                await client.fetch(port, client.post("/graphql", json.dumps({"query": document}).encode(), TOKEN))
+
+    await asyncio.gather(_at_work(), one())
+
+
 async def large_bodies(port: int) -> None:
     """Readers' bodies as large, and as packed, as they may be."""
     packed = '{"query": "{ __typename }", "variables": {"x": [' + "[]," * 49_000 + "[]]}}"
@@ -178,7 +191,7 @@ def _now() -> str:
 
 NEIGHBOURS: dict[str, Neighbour] = {
     function.__name__: function
-    for function in (idle_sockets, slow_senders, wrong_tokens, dear_documents, large_bodies, full_batches)
+    for function in (idle_sockets, slow_senders, wrong_tokens, dear_documents, new_documents, large_bodies, full_batches)
 }
 
 

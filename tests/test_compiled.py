@@ -26,6 +26,7 @@ from flowtrail.graphql.nodes import NodeExecution
 from flowtrail.graphql.requests import OperationRequest
 from flowtrail.graphql.response import encode
 from flowtrail.graphql.schema import schema
+from flowtrail.graphql.workshop import Workshop
 from flowtrail.settings import Settings
 from live import socket
 from recorder import accept, finished, id_of, node_finished, node_started, now, started
@@ -102,7 +103,7 @@ async def test_values_that_are_wrong_in_any_position() -> None:
         wrapped: Any = GraphQLList(GraphQLNonNull(type_) if choose.random() < 0.5 else type_)
         document = parse(text)
         answers = []
-        for plans in (None, Plans(document, None, lambda _: None)):
+        for plans in (None, Plans(document, len(text), None, Workshop(), lambda *_: None)):
             executor = FallbackExecutor.build(schema.graphql_schema, document, raw_variable_values=variables)
             executor.plans = plans
             answers.append(await completed(executor, wrapped, items))

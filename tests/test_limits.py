@@ -24,6 +24,7 @@ FRAGMENTS = f"query {{ ...F0 }} {DOUBLING} fragment F60 on Query {{ __typename }
         ("{ " + " ".join(f"f{n}: __typename" for n in range(21)) + " }", "root fields"),
         ("{ recorders { " + "server " * 1001 + "} }", "fields"),
         ("{ recorders { " + " ".join(f"a{n}: server" for n in range(101)) + " } }", "aliases"),
+        ("{ " + " ".join(f'a{n}: __type(name: "Flow") {{ name }}' for n in range(6)) + " }", "fields of introspection"),
         ("{ recorders { " + "server @include(if: true) " * 101 + "} }", "directives"),
         (
             "{ flows(first: 100) { edges { node { executions(first: 100) { edges { node { children { totalCount } } } } } } } }",

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 DataDir = Annotated[Path | None, Parameter(show_default=False)]
 _SHUTDOWN_TIMEOUT = 10
 """Seconds that requests under way get to finish."""
-_COLLECT_AFTER = (100_000, 20, 20)
+_SWITCH_SECONDS = 0.0002
+"""For which the event loop waits at most when a thread runs Python code (graphql/workshop.py); it begins with 0.005."""
+_COLLECT_AFTER = (100_000, 20, 1000)
 """Containers made and still alive when the garbage collector looks at them; it begins with 700, 10 and 10."""
 
 
@@ -118,10 +120,12 @@ def _metrics_shared(workers: int) -> Iterator[None]:
 def _lasting(app: FastAPI) -> FastAPI:
     """Tell the garbage collector that what was loaded stays: looking at all of it held up every subscriber for up to a second.
 
-    And that it need not look so often: nothing much is left for it, but a large batch made it look a hundred times.
+    And that it need not look so often: nothing much is left for it, but a large batch made it look a hundred times. And that
+    threads take turns more often.
     """
     gc.freeze()
     gc.set_threshold(*_COLLECT_AFTER)
+    sys.setswitchinterval(_SWITCH_SECONDS)
     return app
 
 

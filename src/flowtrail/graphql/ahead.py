@@ -11,9 +11,9 @@ from graphql import BooleanValueNode, FieldNode, FragmentSpreadNode, InlineFragm
 from flowtrail.graphql.context import Context
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from graphql import DirectiveNode, FragmentDefinitionNode, SelectionNode
+    from graphql import DirectiveNode, FragmentDefinitionNode, SelectionSetNode
 
     from flowtrail.executions import Written
 
@@ -43,22 +43,9 @@ class Ahead:
         """Return what is selected below a field; `nodes` are all that ask for it under one name."""
         found: dict[str, list[FieldNode]] = {}
         seen: set[str] = set()
-
-        def collect(selections: Iterable[SelectionNode]) -> None:
-            for selection in selections:
-                if any(_is_skipped(directive, variables) for directive in selection.directives or ()):
-                    continue
-                match selection:
-                    case FieldNode():
-                        found.setdefault(selection.name.value, []).append(selection)
-                    case InlineFragmentNode():
-                        collect(selection.selection_set.selections)
-                    case FragmentSpreadNode() if selection.name.value not in seen:
-                        seen.add(selection.name.value)
-                        collect(fragments[selection.name.value].selection_set.selections)
-
         for node in nodes:
-            collect(node.selection_set.selections if node.selection_set else ())
+            for field in _selected(node.selection_set, fragments, variables, seen):
+                found.setdefault(field.name.value, []).append(field)
         return cls(found, fragments, variables)
 
     def __contains__(self, name: str) -> bool:
@@ -78,6 +65,26 @@ class Ahead:
             return self._derived[derive]  # type: ignore[no-any-return]
         except KeyError:
             return self._derived.setdefault(derive, derive(self))  # type: ignore[no-any-return]
+
+
+def _selected(
+    selection_set: SelectionSetNode | None,
+    fragments: Mapping[str, FragmentDefinitionNode],
+    variables: Mapping[str, Any],
+    seen: set[str],
+) -> Iterator[FieldNode]:
+    """Return the fields of a selection set, those of fragments among them; each fragment once."""
+    for selection in selection_set.selections if selection_set is not None else ():
+        if any(_is_skipped(directive, variables) for directive in selection.directives or ()):
+            continue
+        match selection:
+            case FieldNode():
+                yield selection
+            case InlineFragmentNode():
+                yield from _selected(selection.selection_set, fragments, variables, seen)
+            case FragmentSpreadNode() if selection.name.value not in seen:
+                seen.add(selection.name.value)
+                yield from _selected(fragments[selection.name.value].selection_set, fragments, variables, seen)
 
 
 def _is_skipped(directive: DirectiveNode, variables: Mapping[str, Any]) -> bool:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import time
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from graphql import (
+    ASTValidationRule,
     DocumentNode,
     GraphQLError,
     GraphQLSyntaxError,
@@ -20,14 +24,17 @@ from graphql import (
 )
 
 from flowtrail import json_text
-from flowtrail.errors import BadUserInput, FlowtrailError, Forbidden, LimitExceeded, NotFound
+from flowtrail.errors import BadUserInput, FlowtrailError, Forbidden, LimitExceeded, NotFound, Unavailable
 from flowtrail.graphql import limits
-from flowtrail.graphql.compiled.plans import Plans
+from flowtrail.graphql.compiled.plans import QUICK, Plans
 from flowtrail.graphql.errors import coded
 from flowtrail.graphql.schema import schema
 from flowtrail.graphql.trusted import TrustedDocuments, sha256_of
+from flowtrail.graphql.workshop import Workshop
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from flowtrail.auth import Viewer
     from flowtrail.graphql.requests import OperationRequest
     from flowtrail.settings import Settings
@@ -35,7 +42,9 @@ if TYPE_CHECKING:
 _CLOSED_RULES = (*specified_rules, NoSchemaIntrospectionCustomRule)
 _LONG_NUMBER = re.compile(rf"\d{{{json_text.MAX_DIGITS + 1}}}", re.ASCII)
 _KEPT_CHARACTERS = 500_000
-"""Of documents that are kept prepared, counted again for each function compiled of one; in memory it is a hundred times as much."""
+"""Of documents that are kept prepared, counted again for each function compiled of one: in memory, 50 MB (compiled/plans.py)."""
+_CHANCES, _CHANCE_SECONDS = 20, 2.0
+"""Large documents that are kept when they come at the same time, and how often another may be."""
 
 
 class RequestRefused(Exception):
@@ -83,15 +92,40 @@ class Documents:
         self._only_trusted = settings.trusted_documents == "only"
         self._introspection = settings.introspection
         self._compiles = settings.compiled
+        self._patience = settings.request_timeout
+        self._workshop = Workshop()
         self._kept: OrderedDict[tuple[str, bool], _Prepared] = OrderedDict()
         self._weight = 0
+        self._chances, self._chances_at = float(_CHANCES), time.monotonic()
+        """Of large documents to be kept."""
+
+    async def prepared_aside(self, request: OperationRequest, viewer: Viewer) -> Operation:
+        """Return the operation that a request names, as `operation` does; what takes long is done beside the event loop.
+
+        Raises Unavailable when others' documents take longer than a request may.
+        """
+        key, document = (request.query or "", self._hides_schema(viewer)), None
+        if QUICK < len(key[0]) <= limits.MAX_CHARACTERS and key not in self._kept:
+            try:
+                async with asyncio.timeout(self._patience):
+                    document = await self._workshop.do(key, lambda: self._prepare(*key))
+            except TimeoutError:
+                raise Unavailable("too many new documents come at the same time; send it again") from None
+            except FlowtrailError as error:
+                raise RequestRefused.because(error) from None
+            self._keep(key, document)
+        return self._operation(request, viewer, document)
 
     def operation(self, request: OperationRequest, viewer: Viewer) -> Operation:
         """Return the operation that a request names; raises RequestRefused when it must not or can't be executed."""
-        hides_schema = not (self._introspection and viewer.can_read)
+        return self._operation(request, viewer, None)
+
+    def _operation(self, request: OperationRequest, viewer: Viewer, document: _Prepared | None) -> Operation:
+        hides_schema = self._hides_schema(viewer)
         try:
             text = self._text(request)
-            document = self._prepared(text, hides_schema)
+            if document is None:
+                document = self._prepared(text, hides_schema)
             if not viewer.can_record:
                 limits.check_variables(request.variables)
             if document.most_rows is None:
@@ -118,28 +152,48 @@ class Documents:
             raise BadUserInput("query: is not the document of the hash that was sent with it")
         return request.query
 
+    def _hides_schema(self, viewer: Viewer) -> bool:
+        return not (self._introspection and viewer.can_read)
+
     def _prepared(self, text: str, hides_schema: bool) -> _Prepared:
         key = (text, hides_schema)
         document = self._kept.get(key)
-        if document is not None:
+        if document is None:
+            document = self._prepare(text, hides_schema)
+            self._keep(key, document)
+        else:
             self._kept.move_to_end(key)
-            return document
-        document = self._kept[key] = self._prepare(text, hides_schema)
-        self._weight += len(text)
-        self._forget()
         return document
 
-    def _compiled(self, key: tuple[str, bool], plans: Plans) -> None:
-        """Note that something was compiled of a document, which takes about as much memory as the document itself."""
+    def _keep(self, key: tuple[str, bool], document: _Prepared) -> None:
+        """Keep a document for the next request; large ones only now and then, after the first few.
+
+        The garbage collector looks at what is new and stays: who sends ever new documents would have it hold up everybody.
+        """
+        if key in self._kept:
+            return
+        if len(key[0]) > QUICK:
+            now = time.monotonic()
+            self._chances = min(_CHANCES, self._chances + (now - self._chances_at) / _CHANCE_SECONDS)
+            self._chances_at = now
+            if self._chances < 1:
+                return
+            self._chances -= 1
+        self._kept[key] = document
+        self._weight += len(key[0])
+        self._forget()
+
+    def _compiled(self, key: tuple[str, bool], plans: Plans, added: int) -> None:
+        """Note that something was compiled of a document, which takes as much memory as so many characters of one."""
         kept = self._kept.get(key)
         if kept is not None and kept.plans is plans:  # it may have been forgotten meanwhile, and prepared again
-            self._weight += len(key[0])
+            self._weight += added
             self._forget()
 
     def _forget(self) -> None:
         while self._weight > _KEPT_CHARACTERS:
             (text, _), document = self._kept.popitem(last=False)
-            self._weight -= len(text) * (1 + (document.plans.compiled if document.plans is not None else 0))
+            self._weight -= len(text) + (document.plans.weight if document.plans is not None else 0)
 
     def _prepare(self, text: str, hides_schema: bool) -> _Prepared:
         if len(text) > limits.MAX_CHARACTERS:
@@ -152,16 +206,48 @@ class Documents:
             if self._only_trusted and node not in self._trusted:
                 raise Forbidden("query: only trusted documents are answered here")
             rules = _CLOSED_RULES if hides_schema else specified_rules
-            errors = validate(schema.graphql_schema, node, rules, max_errors=limits.MAX_ERRORS, hide_suggestions=hides_schema)
+            errors = _validated(node, rules, hides_schema=hides_schema)
         except GraphQLSyntaxError as error:
             raise RequestRefused([_syntax_error(error)]) from None
         except RecursionError:
             raise LimitExceeded("query: the document is nested too deeply") from None
         if errors:
             raise RequestRefused([coded(error) for error in errors])
+        _unlink_tokens(node)
         if not self._compiles:
             return _Prepared(node, most_rows, None)
-        return _Prepared(node, most_rows, Plans(node, most_rows, lambda plans: self._compiled((text, hides_schema), plans)))
+        key = (text, hides_schema)
+        return _Prepared(node, most_rows, Plans(node, len(text), most_rows, self._workshop, partial(self._compiled, key)))
+
+
+def _validated(node: DocumentNode, rules: Iterable[type[ASTValidationRule]], *, hides_schema: bool) -> list[GraphQLError]:
+    """Return what is wrong with a document.
+
+    The visitors of the rules hold themselves, and by their context the document: without that it is gone when nobody uses it.
+    """
+    visitors: list[ASTValidationRule] = []
+
+    def remembered(rule: type[ASTValidationRule]) -> Any:
+        def visitor(context: Any) -> ASTValidationRule:
+            visitors.append(rule(context))
+            return visitors[-1]
+
+        return visitor
+
+    try:
+        remembering = [remembered(rule) for rule in rules]
+        return validate(schema.graphql_schema, node, remembering, max_errors=limits.MAX_ERRORS, hide_suggestions=hides_schema)
+    finally:
+        for visitor in visitors:
+            vars(visitor).clear()
+
+
+def _unlink_tokens(node: DocumentNode) -> None:
+    """Let go of the tokens' neighbours, which make a document a cycle: it is gone then when nobody uses it any more."""
+    token = node.loc.start_token if node.loc is not None else None
+    while token is not None:
+        following, token.prev, token.next = token.next, None, None
+        token = following
 
 
 def _syntax_error(error: GraphQLSyntaxError) -> GraphQLError:

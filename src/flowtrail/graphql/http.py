@@ -111,7 +111,7 @@ async def _answer(endpoint: Endpoint, request: Request, body: Body, media_type: 
     if request.method != "POST":
         _require_harmless_get(endpoint, request)
     context = await endpoint.context(_header(request, b"authorization"), client_of(request.scope))
-    operation = endpoint.documents.operation(await _parameters(endpoint, request, body, context), context.viewer)
+    operation = await endpoint.documents.prepared_aside(await _parameters(endpoint, request, body, context), context.viewer)
     if request.method != "POST" and operation.type is not OperationType.QUERY:
         raise HttpRefusal(405, BadUserInput("query: only queries are answered by GET"), {"Allow": "POST"})
     if media_type == EVENT_STREAM:

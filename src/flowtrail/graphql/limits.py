@@ -45,6 +45,8 @@ MAX_SPREADS = 100
 MAX_REPEATED = 100
 """Fields that a selection asks for again under the same name; validation compares each pair of them."""
 MAX_ROOT_FIELDS = 20
+MAX_INTROSPECTIONS = 5
+"""Fields that ask for the schema: the answer to one takes up to 15 ms, whatever the document's size."""
 MAX_OPERATIONS = 20
 MAX_ROWS = 10_000
 """Rows that the pages and lists of a document may hold when all are full."""
@@ -78,6 +80,7 @@ class _Measure:
     fields: int = 0
     aliases: int = 0
     directives: int = 0
+    introspections: int = 0
     rows: int = 0
 
     def add(self, other: _Measure) -> None:
@@ -86,6 +89,7 @@ class _Measure:
         self.fields += other.fields
         self.aliases += other.aliases
         self.directives += other.directives
+        self.introspections += other.introspections
         self.rows += other.rows
 
 
@@ -107,6 +111,7 @@ def check(document: DocumentNode, variables: Mapping[str, Any]) -> int:
         _compare(measure.fields, MAX_FIELDS, "fields, with those of fragments", where)
         _compare(measure.aliases, MAX_ALIASES, "aliases", where)
         _compare(measure.directives + len(operation.directives or ()), MAX_DIRECTIVES, "directives", where)
+        _compare(measure.introspections, MAX_INTROSPECTIONS, "fields of introspection", where)
         _compare(measure.rows, MAX_ROWS, "rows when all its pages and lists are full", where)
         rows = max(rows, measure.rows)
     _compare(walk.spreads, MAX_SPREADS, "fragment spreads", "the document")
@@ -192,6 +197,7 @@ class _Walk:
             own=1,
             aliases=inner.aliases + (node.alias is not None),
             directives=inner.directives,
+            introspections=inner.introspections + (name in ("__schema", "__type")),
             rows=rows + max(rows, 1) * inner.rows,
         )
 

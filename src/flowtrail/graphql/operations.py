@@ -56,12 +56,12 @@ async def begin(
     if isinstance(source, ExecutionResult):
         raise RequestRefused([coded(error) for error in source.errors or ()])
     assert isinstance(source, ChangeStream)  # noqa: S101 (there is one subscription field)
-    prepared = operation.plans.prepared(operation) if operation.plans is not None else None
+    prepared = await operation.plans.prepared_aside(operation) if operation.plans is not None else None
     return broadcast.messages(source, Renderer(executor, context, source, operation.text, prepared), when_full, send)
 
 
 async def _result(operation: Operation, context: Context) -> ExecutionResult:
-    prepared = operation.plans.prepared(operation) if operation.plans is not None else None
+    prepared = await operation.plans.prepared_aside(operation) if operation.plans is not None else None
     outcomes: dict[str, Any] = {}
     if prepared is not None:
         run, pace = prepared.run(context), context.loaders.pace

@@ -211,7 +211,7 @@ class _Connection:
     ) -> None:
         """Send all responses, each behind `before`, and that they are complete; or why there are none."""
         try:
-            operation = self._endpoint.documents.operation(request, context.viewer)
+            operation = await self._endpoint.documents.prepared_aside(request, context.viewer)
             responses = await begin(operation, context, self._endpoint.broadcast, self._cut_off, send)
         except RequestRefused as refused:
             self._operations.pop(operation_id, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import orjson
 from graphql import (
     GraphQLList,
     GraphQLNonNull,
@@ -18,7 +19,7 @@ from graphql import (
 from graphql.execution.collect_fields import collect_fields
 
 from flowtrail.graphql.ahead import Ahead
-from flowtrail.graphql.compiled import fields, writing
+from flowtrail.graphql.compiled import fields, introspection, writing
 from flowtrail.graphql.compiled.running import Seen, each, in_turn, in_turns, kept, listed, refuse, spanned, together, written
 from flowtrail.graphql.inputs import Unexpected
 from flowtrail.graphql.schema import schema
@@ -27,7 +28,7 @@ from flowtrail.observability import traces
 if TYPE_CHECKING:
     from collections.abc import Callable, Container
 
-    from graphql import Executor, GraphQLOutputType
+    from graphql import Executor, GraphQLField, GraphQLOutputType
 
     FieldDetails: TypeAlias = list[Any]
     """What graphql-core collects for a response name: the field nodes that ask for it."""
@@ -58,13 +59,14 @@ class Compiler:
             refuse=refuse, spanned=spanned, together=together, written=written,
         )  # fmt: skip
         self._is_one_by_one = True
+        self._answered = 0
         self._written: dict[tuple[int, ...], bool] = {}
         """Whether PostgreSQL writes the values of fields, by their nodes' identities."""
 
     def operation(self) -> Callable[[Any, Any], Any]:
         """Return the coroutine function of the whole operation, which takes the root value and a Run; raises Unexpected.
 
-        It says whether its resolvers run one by one (loader.py).
+        It says whether its resolvers run one by one (loader.py), and how many bytes it has of answers to introspection.
         """
         executor = self._executor
         operation = executor.operation
@@ -73,10 +75,11 @@ class Compiler:
         collected = collect_fields(schema.graphql_schema, executor.fragments, executor.variable_values, root, operation)
         name = self._function(root, self._grouped(collected), None, operation.operation)
         if not self._awaits(name):
-            self._source.add(f"async def whole(o, r): return {name}(o)")
-            name = "whole"
+            whole = self._source.named("whole")
+            self._source.add(whole, f"async def {whole}(o, r): return {name}(o)")
+            name = whole
         function = self._source.run(name)
-        function.is_one_by_one = self._is_one_by_one
+        function.is_one_by_one, function.answered = self._is_one_by_one, self._answered
         return function  # type: ignore[no-any-return]
 
     def reader(self, type_: GraphQLObjectType, details_list: FieldDetails) -> Callable[[Any], dict[str, Any]] | None:
@@ -121,13 +124,14 @@ class Compiler:
         if len(awaiting) > 1 and root is not OperationType.MUTATION:
             parts = {name: source.named("field") for name in awaiting}
             for name, part in parts.items():
-                source.add(f"async def {part}(o, r): return {values[name]}")
+                source.add(part, f"async def {part}(o, r): return {values[name]}")
                 values[name] = f"{part}_value"
             self._is_one_by_one = False
             works = ", ".join(f"{part}(o, r)" for part in parts.values())
             lines.append(f" {', '.join(values[name] for name in awaiting)} = await together({works})")
         function = source.named("awaited" if awaits else "read", any(entry.has_list for entry in found.values()))
         source.add(
+            function,
             f"async def {function}(o, r):" if awaits else f"def {function}(o):",
             *lines,
             f" return {{{', '.join(f'{name!r}: {value}' for name, value in values.items())}}}",
@@ -142,9 +146,9 @@ class Compiler:
         if node.name.value == "__typename":
             return _Expression(repr(parent.name))
         field = parent.fields.get(node.name.value)
-        definition: Any = field.extensions.get("strawberry-definition") if field else None
-        if field is None or definition is None or definition.permission_classes or definition.extensions:
-            raise Unexpected
+        if field is None:
+            return self._introspected(parent, response_name, details_list)
+        definition = _definition(field)
         if self._is_written(details_list):
             return _Expression("written(o)")
         if root is OperationType.SUBSCRIPTION:  # its events come whole
@@ -166,6 +170,12 @@ class Compiler:
         takes_run = bool(resolver.info_parameter or field.args)
         return _Expression(completed.text, completed.awaits or takes_run, completed.has_list)
 
+    def _introspected(self, root: GraphQLObjectType, response_name: str, details_list: FieldDetails) -> _Expression:
+        """Return the expression for the answer to a question about the schema."""
+        answer = introspection.answer(self._executor, root, response_name, details_list)
+        self._answered += len(answer)
+        return _Expression(self._source.named("answer", orjson.Fragment(answer)))
+
     def _seen(self, type_: GraphQLOutputType, details_list: FieldDetails) -> str:
         """Return the expression for the info of a resolver that returns this type, and choose what PostgreSQL writes of it."""
         variables = self._executor.variable_values.coerced
@@ -185,7 +195,7 @@ class Compiler:
         if completed.awaits or not completed.has_list:
             return _Expression(completed.text.replace(_VALUE, f"await {work}"), awaits=True, has_list=completed.has_list)
         function = self._source.named("of_value")
-        self._source.add(f"def {function}(value): return {completed.text.replace(_VALUE, 'value')}")
+        self._source.add(function, f"def {function}(value): return {completed.text.replace(_VALUE, 'value')}")
         return _Expression(f"await in_turn({function}, {work}, r)", awaits=True, has_list=True)
 
     def _completed(
@@ -228,9 +238,9 @@ class Compiler:
         function = self._source.named("of_item")
         if completed.awaits:
             self._is_one_by_one = False
-            self._source.add(f"async def {function}({item}, r): return {completed.text}")
+            self._source.add(function, f"async def {function}({item}, r): return {completed.text}")
             return _Expression(f"await each({function}, {v}, r)", awaits=True, has_list=True)
-        self._source.add(f"def {function}({item}): return {completed.text}")
+        self._source.add(function, f"def {function}({item}): return {completed.text}")
         return _Expression(f"await in_turns({function}, {v}, r)", awaits=True, has_list=True)
 
     def _calling(self, function: str, v: str) -> _Expression:
@@ -242,6 +252,13 @@ class Compiler:
     @staticmethod
     def _awaits(function: str) -> bool:
         return function.startswith("awaited")
+
+
+def _definition(field: GraphQLField) -> Any:
+    definition: Any = field.extensions.get("strawberry-definition")
+    if definition is None or definition.permission_classes or definition.extensions:
+        raise Unexpected
+    return definition
 
 
 def _identities(details_list: FieldDetails) -> tuple[int, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -29,16 +30,22 @@ if TYPE_CHECKING:
     from graphql import FieldNode, GraphQLArgument, GraphQLField, GraphQLLeafType, ObjectFieldNode, ValueNode
     from strawberry.types.field import StrawberryField
 
+_NAME = re.compile(r"\b[a-z_]+\d+\b")
 _UTC_TIME = "{v}.__class__ is datetime and {v}.tzinfo is UTC and {v}.microsecond"
 """When a time `v` is formatted with the response (response.py)."""
 
 
 class Source:
-    """Source text with names for the values that it uses."""
+    """Source text of functions that call each other, and names for the values that they use.
+
+    A function comes after those that it calls, and only they hold it: what is compiled of a document that is forgotten goes at
+    once, rather than when the garbage collector has looked at all documents.
+    """
 
     def __init__(self, **names: Any) -> None:
         self.names = {"UTC": UTC, "datetime": datetime, **names}
-        self._lines: list[str] = []
+        self._texts: dict[str, str] = {}
+        """By the functions' names."""
 
     def named(self, kind: str, value: Any = None) -> str:
         """Return a name that is free, for `value` if there is one."""
@@ -46,14 +53,19 @@ class Source:
         self.names[name] = value
         return name
 
-    def add(self, *lines: str) -> None:
-        """Append lines."""
-        self._lines += lines
+    def add(self, name: str, *lines: str) -> None:
+        """Append the function of a name."""
+        self._texts[name] = "\n ".join(lines)
 
     def run(self, name: str) -> Any:
-        """Execute all of it, and return what it calls `name`."""
-        exec("\n".join(self._lines), self.names)  # noqa: S102 (of names in the schema, and JSON strings of response names)
-        return self.names[name]
+        """Execute all of it, and return what it calls `name`: one function after the other, as nobody else runs meanwhile."""
+        functions: dict[str, Any] = {}
+        for each, text in self._texts.items():
+            called = [other for other in dict.fromkeys(_NAME.findall(text)) if other in functions]
+            made = f"def make({', '.join(called)}):\n {text}\n return {each}"
+            exec(made, self.names)  # noqa: S102 (of names in the schema, and strings that are response names)
+            functions[each] = self.names.pop("make")(*(functions[other] for other in called))
+        return functions[name]
 
 
 def leaf(source: Source, type_: GraphQLLeafType, v: str) -> str:

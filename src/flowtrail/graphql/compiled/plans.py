@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import structlog
 from graphql import (
@@ -18,6 +19,7 @@ from graphql import (
     visit,
 )
 
+from flowtrail.graphql.compiled import introspection
 from flowtrail.graphql.compiled.compiler import Compiler
 from flowtrail.graphql.compiled.running import Run
 from flowtrail.graphql.inputs import Unexpected, converter
@@ -32,12 +34,17 @@ if TYPE_CHECKING:
     from flowtrail.graphql.compiled.compiler import FieldDetails
     from flowtrail.graphql.context import Context
     from flowtrail.graphql.documents import Operation
+    from flowtrail.graphql.workshop import Workshop
 
 log = structlog.get_logger()
 
 _CONDITIONS = ("skip", "include")
 _MOST_COMPILED = 50
 """Functions of one document: its variables can ask for as many selections as there are combinations of them."""
+BYTES_OF_A_CHARACTER = 100
+"""Memory of a document that is kept prepared, and of a function compiled of it, each for each of its characters."""
+QUICK = 400
+"""Characters of a document that is prepared on the event loop: it takes about two milliseconds at most."""
 _WORTH_IT = 50
 """A document that may hold so many rows is compiled when it comes for the first time; most that hold fewer never come again."""
 
@@ -56,18 +63,44 @@ class Prepared:
         return Run(context, self.given, self.values)
 
 
+class _Wanted(NamedTuple):
+    """A function that is wanted, and the variables to call it with."""
+
+    key: tuple[Any, ...]
+    variables: _Variables
+    given: Mapping[str, Any]
+    values: Mapping[str, Any]
+
+
 class Plans:
     """The functions of one document. Their keys hold the identities of its nodes."""
 
-    def __init__(self, document: DocumentNode, most_rows: int | None, note_compiled: Callable[[Plans], None]) -> None:
-        """`most_rows` is how many the document may hold, None for very many; `note_compiled` is called for each function."""
-        self.compiled = 0
-        """How many functions there are."""
+    def __init__(
+        self,
+        document: DocumentNode,
+        characters: int,
+        most_rows: int | None,
+        workshop: Workshop,
+        note_compiled: Callable[[Plans, int], None],
+    ) -> None:
+        """`most_rows` is how many the document may hold, None for very many.
+
+        `note_compiled` is called for each function that is kept, with the number of `characters` of a document that would take as
+        much memory.
+        """
+        self.weight = 0
+        """How many there are of these."""
+        asking = introspection.variables(document)
         self._document = document
-        self._is_large = most_rows is None or most_rows >= _WORTH_IT
+        self._characters = characters
+        self._workshop = workshop
+        self._takes_long = characters > QUICK or asking is not None
+        """Whether it takes long to compile, or to execute otherwise."""
+        self._is_asking = asking is not None
+        self._is_large = self._takes_long or most_rows is None or most_rows >= _WORTH_IT
         self._uses = 0
         self._note_compiled = note_compiled
-        self._conditions = _conditions(document)
+        self._conditions = tuple(sorted(_conditions(document) | (asking or set())))
         self._variables: dict[str | None, _Variables | None] = {}
         self._functions: dict[tuple[Any, ...], Callable[..., Any] | None] = {}
 
@@ -75,6 +108,32 @@ class Plans:
         """Return what executes an operation; None when graphql-core shall: because only it can, for the first time (unless the
         caller says that compiling is worth it), or to say what is wrong with the variables.
         """
+        wanted = self._wanted(operation, is_worth_it=is_worth_it)
+        if wanted is None:
+            return None
+        try:
+            function = self._functions[wanted.key]
+        except KeyError:
+            function = self._kept(wanted.key, self._compiled_operation(operation, wanted.variables)) if self._has_room else None
+        return Prepared(function, wanted.given, wanted.values) if function is not None else None
+
+    async def prepared_aside(self, operation: Operation) -> Prepared | None:
+        """Return the same, made in the workshop when that takes long."""
+        if not self._takes_long:
+            return self.prepared(operation)
+        wanted = self._wanted(operation)
+        if wanted is None:
+            return None
+        try:
+            function = self._functions[wanted.key]
+        except KeyError:
+            if not self._has_room and not self._is_asking:
+                return None
+            work = partial(self._compiled_operation, operation, wanted.variables)
+            function = self._kept(wanted.key, await self._workshop.do((id(self), wanted.key), work))
+        return Prepared(function, wanted.given, wanted.values) if function is not None else None
+
+    def _wanted(self, operation: Operation, *, is_worth_it: bool = False) -> _Wanted | None:
         self._uses += 1
         self._is_large |= is_worth_it
         if not self._is_worth_it:
@@ -90,11 +149,7 @@ class Plans:
         except Unexpected:
             return None
         key = (operation.name, traces.is_on(), *[values.get(name) for name in self._conditions])
-        try:
-            function = self._functions[key]
-        except KeyError:
-            function = self._compiled(key, lambda: self._compiled_operation(operation, variables))
-        return Prepared(function, given, values) if function is not None else None
+        return _Wanted(key, variables, given, values)
 
     def reader(
         self, executor: Executor[Any], type_: GraphQLObjectType, details_list: FieldDetails
@@ -107,33 +162,41 @@ class Plans:
         try:
             return self._functions[key]
         except KeyError:
-            return self._compiled(key, lambda: Compiler(executor).reader(type_, details_list))
+            return self._kept(key, _compiled(lambda: Compiler(executor).reader(type_, details_list))) if self._has_room else None
 
     @property
     def _is_worth_it(self) -> bool:
         return self._is_large or self._uses > 1
 
-    def _compiled(self, key: tuple[Any, ...], compile_: Callable[[], Callable[..., Any] | None]) -> Callable[..., Any] | None:
-        if len(self._functions) >= _MOST_COMPILED:
-            return None
-        try:
-            function = compile_()
-        except (Unexpected, GraphQLError):  # of a condition that is null
-            function = None
-        except Exception:
-            log.exception("a document could not be compiled")
-            function = None
-        self._functions[key] = function
-        if function is not None:
-            self.compiled += 1
-            self._note_compiled(self)
+    @property
+    def _has_room(self) -> bool:
+        return len(self._functions) < _MOST_COMPILED
+
+    def _kept(self, key: tuple[Any, ...], function: Callable[..., Any] | None) -> Callable[..., Any] | None:
+        """Return a new function, which is kept if there is room, and was not made twice at the same time."""
+        if self._has_room and key not in self._functions:
+            self._functions[key] = function
+            if function is not None:
+                added = self._characters + getattr(function, "answered", 0) // BYTES_OF_A_CHARACTER
+                self.weight += added
+                self._note_compiled(self, added)
         return function
 
     def _compiled_operation(self, operation: Operation, variables: _Variables) -> Callable[..., Any] | None:
-        executor: Any = schema.execution_context_class.build(
-            schema.graphql_schema, self._document, raw_variable_values=operation.variables, operation_name=operation.name
-        )
-        return None if isinstance(executor, list) else Compiler(executor, variables.always_there).operation()
+        """Return the function of an operation; None when only graphql-core can execute it. Changes nothing here."""
+
+        def compile_() -> Callable[..., Any] | None:
+            executor: Any = schema.execution_context_class.build(
+                schema.graphql_schema, self._document, raw_variable_values=operation.variables, operation_name=operation.name
+            )
+            if isinstance(executor, list):
+                return None
+            try:
+                return Compiler(executor, variables.always_there).operation()
+            finally:
+                vars(executor).clear()  # it holds itself, and the document
+
+        return _compiled(compile_)
 
     def _compiled_variables(self, name: str | None) -> _Variables | None:
         operation = get_operation_ast(self._document, name)
@@ -141,6 +204,16 @@ class Plans:
             return _Variables(operation.variable_definitions or () if operation else ())
         except Unexpected:
             return None
+
+
+def _compiled(compile_: Callable[[], Callable[..., Any] | None]) -> Callable[..., Any] | None:
+    try:
+        return compile_()
+    except (Unexpected, GraphQLError):  # of a condition that is null
+        return None
+    except Exception:
+        log.exception("a document could not be compiled")
+        return None
 
 
 class _Variables:
@@ -170,7 +243,7 @@ class _Variables:
         return given, {name: convert(given[name]) for name, convert in self._converters.items() if name in given}
 
 
-def _conditions(document: DocumentNode) -> tuple[str, ...]:
+def _conditions(document: DocumentNode) -> set[str]:
     """The variables that decide whether a field is selected."""
     names: set[str] = set()
 
@@ -180,4 +253,4 @@ def _conditions(document: DocumentNode) -> tuple[str, ...]:
                 names.update(entry.value.name.value for entry in node.arguments or () if isinstance(entry.value, VariableNode))
 
     visit(document, Conditions())
-    return tuple(sorted(names))
+    return names

@@ -1,0 +1,121 @@
+"""New documents: large ones, and questions about the schema, are prepared beside the event loop (spec 2.10)."""
+
+import asyncio
+import gc
+import json
+from typing import Any
+
+import pytest
+from graphql import DocumentNode, get_introspection_query
+
+from flowtrail.auth import Viewer
+from flowtrail.graphql.documents import Documents
+from flowtrail.graphql.requests import OperationRequest
+from flowtrail.settings import Settings
+from recorder import accept, finished, id_of, started
+from support import Service
+
+ROW = "id uuid status startedAt endedAt durationMs flowName initialParamsPreview nodeExecutions { id nodeName status }"
+
+
+def large(number: int) -> str:
+    """Return a document that takes milliseconds to prepare, and is not like any other."""
+    pages = (f"a{number}_{place}: executions(first: 1) {{ totalCount edges {{ cursor node {{ {ROW} }} }} }}" for place in range(20))
+    return "{ " + " ".join(pages) + " }"
+
+
+NAMED = "query ($name: String!, $old: Boolean) { %s }"
+QUESTIONS: list[tuple[str, dict[str, Any]]] = [
+    (get_introspection_query(descriptions=True, specified_by_url=True, input_value_deprecation=True), {}),
+    (NAMED % "__type(name: $name) { name fields(includeDeprecated: $old) { name } }", {"name": "Flow", "old": True}),
+    (NAMED % "__type(name: $name) { name fields(includeDeprecated: $old) { name } }", {"name": "Nothing"}),
+    (NAMED % "__type(name: $name) { name fields(includeDeprecated: $old) { name } }", {"name": None}),
+    (NAMED % "__type(name: $name) { name fields(includeDeprecated: $old) { name } }", {}),
+    (NAMED % "a: __type(name: $name) { ...T } recorders { server } b: __typename", {"name": "Execution"}),
+    ('{ a: __type(name: "ExecutionStatus") { ...T } a: __type(name: "ExecutionStatus") { kind } flows { totalCount } }', {}),
+    ("query ($no: Boolean!) { __schema @skip(if: $no) { queryType { name } } recorders { server } }", {"no": True}),
+    ("query ($no: Boolean!) { __schema { queryType { name @include(if: $no) kind } } }", {"no": False}),
+    ('{ __type(name: "Flow") { name } executions(first: -1) { totalCount } }', {}),
+]
+FRAGMENT = (
+    "fragment T on __Type { name enumValues { name } fields(includeDeprecated: $old) { name type { name ofType { name } } } }"
+)
+
+
+async def test_the_schema_answers_as_it_does_by_graphql_core(start_service: Any, service: Service) -> None:
+    plain = await start_service(compiled=False)
+    for question, variables in QUESTIONS:
+        fragment = FRAGMENT if "$old" in question else FRAGMENT.replace("(includeDeprecated: $old)", "")
+        document = f"{question} {fragment}" if "...T" in question else question
+        answers = [await one.execute(document, variables) for one in (service, service, plain)]
+        assert answers[0] == answers[1] == answers[2], document
+
+
+async def test_as_many_questions_as_there_are_variables_are_answered(service: Service) -> None:
+    names = ["Flow", "Execution", "NodeExecution", "Query", "Nothing", *(f"Nothing{number}" for number in range(60))]
+    for name in (*names, *names):
+        answer = await service.execute("query ($name: String!) { __type(name: $name) { name } }", {"name": name})
+        assert answer == {"data": {"__type": None if name.startswith("Nothing") else {"name": name}}}
+
+
+async def test_more_large_documents_than_are_kept_are_answered_alike(service: Service) -> None:
+    begin = started()
+    await accept(service, begin, finished(id_of(begin)))
+    for _ in range(2):
+        for number in range(30):
+            answer = await service.execute(large(number))
+            pages = [page["edges"][0]["node"] for page in answer["data"].values()]
+            assert len(pages) == 20
+            assert {node["uuid"] for node in pages} == {id_of(begin)}
+    together = await asyncio.gather(*(service.execute(large(1000)) for _ in range(10)))
+    assert all(answer == together[0] for answer in together)
+    assert len(together[0]["data"]) == 20
+
+
+async def test_others_are_answered_while_large_documents_are_prepared(service: Service) -> None:
+    """Also when who sent them has gone; who comes again is answered."""
+    asking = [asyncio.create_task(service.execute(large(number))) for number in range(40)]
+    await asyncio.sleep(0.05)
+    assert (await service.execute("{ flows { totalCount } }"))["data"] == {"flows": {"totalCount": 0}}
+    assert not all(task.done() for task in asking)
+    for task in asking:
+        task.cancel()
+    await asyncio.gather(*asking, return_exceptions=True)
+    assert len((await service.execute(large(39)))["data"]) == 20
+
+
+async def test_who_would_wait_too_long_for_others_documents_is_told_to_try_again(start_service: Any) -> None:
+    service: Service = await start_service(request_timeout=0.2)
+    bodies = [json.dumps({"query": large(number)}) for number in range(60)]
+    headers = {"content-type": "application/json", "accept": "application/graphql-response+json"}
+    answers = await asyncio.gather(*(service.client.post("/graphql", content=body, headers=headers) for body in bodies))
+    refused = [answer for answer in answers if answer.status_code == 503]
+    assert refused
+    for answer in refused:
+        assert answer.json()["errors"][0]["extensions"]["code"] in ("UNAVAILABLE", "TIMED_OUT")
+        assert int(answer.headers["retry-after"]) > 0
+
+
+@pytest.mark.parametrize("document", [large, lambda number: get_introspection_query().replace("IntrospectionQuery", f"I{number}")])
+def test_what_is_not_kept_of_a_document_is_gone_without_the_garbage_collector(document: Any) -> None:
+    documents = Documents(Settings())
+    viewer = Viewer("reader", can_read=True, can_record=False)
+
+    def prepare(numbers: range) -> None:
+        for number in numbers:
+            operation = documents.operation(OperationRequest.parse({"query": document(number)}), viewer)
+            assert operation.plans is not None
+            assert operation.plans.prepared(operation) is not None
+
+    def alive() -> int:
+        return sum(isinstance(each, DocumentNode) for each in gc.get_objects())
+
+    prepare(range(50))  # more than are kept of those that come at once
+    gc.collect()
+    gc.disable()
+    try:
+        before = alive()
+        prepare(range(50, 60))
+        assert alive() - before <= 1
+    finally:
+        gc.enable()
