@@ -3,6 +3,8 @@
 import asyncio
 import gc
 import json
+import threading
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from graphql import DocumentNode, get_introspection_query
 from flowtrail.auth import Viewer
 from flowtrail.graphql.documents import Documents
 from flowtrail.graphql.requests import OperationRequest
+from flowtrail.graphql.workshop import Workshop
 from flowtrail.settings import Settings
 from recorder import accept, finished, id_of, started
 from support import Service
@@ -94,6 +97,29 @@ async def test_who_would_wait_too_long_for_others_documents_is_told_to_try_again
     for answer in refused:
         assert answer.json()["errors"][0]["extensions"]["code"] in ("UNAVAILABLE", "TIMED_OUT")
         assert int(answer.headers["retry-after"]) > 0
+
+
+async def test_what_nobody_waits_for_any_more_is_not_begun() -> None:
+    workshop, go_on, begun = Workshop(), threading.Event(), []
+
+    def work(name: str) -> str:
+        begun.append(name)
+        go_on.wait(10)
+        return name
+
+    first, *leaving, one_leaves, one_stays = (
+        asyncio.create_task(workshop.do(name, partial(work, name))) for name in ("first", "left", "left", "shared", "shared")
+    )
+    await asyncio.sleep(0.01)
+    for task in (*leaving, one_leaves):
+        task.cancel()
+    await asyncio.wait([*leaving, one_leaves])
+    again = asyncio.create_task(workshop.do("again", partial(work, "again")))
+    go_on.set()
+    assert (await first, await one_stays, await again) == ("first", "shared", "again")
+    assert begun == ["first", "shared", "again"]
+    assert await workshop.do("left", partial(work, "left")) == "left"
+    workshop.close()
 
 
 @pytest.mark.parametrize("document", [large, lambda number: get_introspection_query().replace("IntrospectionQuery", f"I{number}")])

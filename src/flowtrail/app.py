@@ -88,7 +88,7 @@ def create_app(settings: Settings) -> FastAPI:
             endpoint = app.state.endpoint = Endpoint(running)
             with _told_of_signals(endpoint):
                 yield
-            endpoint.stopping.set()
+            endpoint.close()
 
     # What FastAPI would trace and measure, monitoring.py does, and says less of what users sent.
     app = Application(lifespan=lifespan, openapi_url=None, telemetry={"tracing": False, "metrics": False, "logs": False})

@@ -99,21 +99,31 @@ class Documents:
         self._chances, self._chances_at = float(_CHANCES), time.monotonic()
         """Of large documents to be kept."""
 
+    def close(self) -> None:
+        """Prepare nothing more aside."""
+        self._workshop.close()
+
+    def takes_long(self, request: OperationRequest, viewer: Viewer) -> bool:
+        """Tell whether a document is large, and not kept: it is for `prepared_aside`."""
+        text = request.query or ""
+        return QUICK < len(text) <= limits.MAX_CHARACTERS and (text, self._hides_schema(viewer)) not in self._kept
+
     async def prepared_aside(self, request: OperationRequest, viewer: Viewer) -> Operation:
         """Return the operation that a request names, as `operation` does; what takes long is done beside the event loop.
 
         Raises Unavailable when others' documents take longer than a request may.
         """
-        key, document = (request.query or "", self._hides_schema(viewer)), None
-        if QUICK < len(key[0]) <= limits.MAX_CHARACTERS and key not in self._kept:
-            try:
-                async with asyncio.timeout(self._patience):
-                    document = await self._workshop.do(key, lambda: self._prepare(*key))
-            except TimeoutError:
-                raise Unavailable("too many new documents come at the same time; send it again") from None
-            except FlowtrailError as error:
-                raise RequestRefused.because(error) from None
-            self._keep(key, document)
+        if not self.takes_long(request, viewer):
+            return self.operation(request, viewer)
+        key = (request.query or "", self._hides_schema(viewer))
+        try:
+            async with asyncio.timeout(self._patience):
+                document = await self._workshop.do(key, lambda: self._prepare(*key))
+        except TimeoutError:
+            raise Unavailable("too many new documents come at the same time; send it again") from None
+        except FlowtrailError as error:
+            raise RequestRefused.because(error) from None
+        self._keep(key, document)
         return self._operation(request, viewer, document)
 
     def operation(self, request: OperationRequest, viewer: Viewer) -> Operation:

@@ -33,6 +33,11 @@ class Endpoint:
         """Set when the process stops: streams end, and their clients connect anew."""
         self._service = service
 
+    def close(self) -> None:
+        """Stop for good: streams end, and no document is prepared any more."""
+        self.stopping.set()
+        self.documents.close()
+
     async def context(self, authorization: str | None, client: str) -> Context:
         """Return the context of an operation from the address `client`; raises Unauthenticated for a token that is not valid."""
         viewer = await self._service.access.viewer(authorization, client)

@@ -111,7 +111,11 @@ async def _answer(endpoint: Endpoint, request: Request, body: Body, media_type: 
     if request.method != "POST":
         _require_harmless_get(endpoint, request)
     context = await endpoint.context(_header(request, b"authorization"), client_of(request.scope))
-    operation = await endpoint.documents.prepared_aside(await _parameters(endpoint, request, body, context), context.viewer)
+    parameters, documents = await _parameters(endpoint, request, body, context), endpoint.documents
+    if documents.takes_long(parameters, context.viewer):
+        operation = await while_connected(request.receive, documents.prepared_aside(parameters, context.viewer))
+    else:
+        operation = documents.operation(parameters, context.viewer)
     if request.method != "POST" and operation.type is not OperationType.QUERY:
         raise HttpRefusal(405, BadUserInput("query: only queries are answered by GET"), {"Allow": "POST"})
     if media_type == EVENT_STREAM:

@@ -6,12 +6,19 @@ import asyncio
 import gc
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
 T = TypeVar("T")
+
+
+class _Work(NamedTuple):
+    """One piece of work, and who waits for it."""
+
+    future: asyncio.Future[Any]
+    waiting: set[object]
 
 
 class Workshop:
@@ -22,22 +29,34 @@ class Workshop:
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, "workshop")
-        self._under_way: dict[Hashable, asyncio.Future[Any]] = {}
+        self._under_way: dict[Hashable, _Work] = {}
 
     async def do(self, key: Hashable, work: Callable[[], T]) -> T:
         """Return what `work` returns, or raise what it raises; all who ask for the same `key` meanwhile share it.
 
-        It goes on when nobody waits for it any more: somebody may soon ask again.
+        It is not begun when nobody waits for it any more.
         """
-        future = self._under_way.get(key)
-        if future is None:
+        found, waiter = self._under_way.get(key), object()
+        if found is None:
             future = asyncio.get_running_loop().run_in_executor(self._thread, copy_context().run, _done, work)
-            self._under_way[key] = future
+            found = self._under_way[key] = _Work(future, set())
             future.add_done_callback(lambda done: self._forget(key, done))
-        return await asyncio.shield(future)
+        found.waiting.add(waiter)
+        try:
+            return await asyncio.shield(found.future)
+        finally:
+            found.waiting.discard(waiter)
+            if not found.waiting and not found.future.done():
+                found.future.cancel()
+                self._under_way.pop(key, None)
+
+    def close(self) -> None:
+        """Begin nothing more; what waits is cancelled."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
 
     def _forget(self, key: Hashable, done: asyncio.Future[Any]) -> None:
-        del self._under_way[key]
+        if key in self._under_way and self._under_way[key].future is done:
+            del self._under_way[key]
         if not done.cancelled():
             done.exception()  # nobody may have waited to the end
 

@@ -130,7 +130,7 @@ class Plans:
             if not self._has_room and not self._is_asking:
                 return None
             work = partial(self._compiled_operation, operation, wanted.variables)
-            function = self._kept(wanted.key, await self._workshop.do((id(self), wanted.key), work))
+            function = self._kept(wanted.key, await self._workshop.do((self, wanted.key), work))
         return Prepared(function, wanted.given, wanted.values) if function is not None else None
 
     def _wanted(self, operation: Operation, *, is_worth_it: bool = False) -> _Wanted | None:
