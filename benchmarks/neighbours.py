@@ -166,6 +166,21 @@ async def large_bodies(port: int) -> None:
     await asyncio.gather(_at_work(), again_and_again(port, requests))
 
 
+async def large_messages(port: int) -> None:
+    """Messages over a WebSocket as large, and as packed, as they may be."""
+    message = json.dumps({"type": "ping", "payload": {f"n{number}": number for number in range(65_000)}}, separators=(",", ":"))
+    connection = websockets.connect(
+        f"ws://127.0.0.1:{port}/graphql", subprotocols=[websockets.Subprotocol("graphql-transport-ws")], max_size=None
+    )
+    async with connection as socket:
+        await socket.send(json.dumps({"type": "connection_init", "payload": {"authorization": f"Bearer {TOKEN}"}}))
+        await socket.recv()
+        print("at work", flush=True)
+        while True:
+            await socket.send(message)
+            await socket.recv()
+
+
 async def full_batches(port: int) -> None:
     """A recorder's batches as large as they may be: of large values, of values with much in them, of one made of brackets."""
     values: list[tuple[Any, int]] = [("y" * 7_000, 1000), ([{"number": n, "text": "some words"} for n in range(150)], 1000)]
@@ -191,7 +206,16 @@ def _now() -> str:
 
 NEIGHBOURS: dict[str, Neighbour] = {
     function.__name__: function
-    for function in (idle_sockets, slow_senders, wrong_tokens, dear_documents, new_documents, large_bodies, full_batches)
+    for function in (
+        idle_sockets,
+        slow_senders,
+        wrong_tokens,
+        dear_documents,
+        new_documents,
+        large_bodies,
+        large_messages,
+        full_batches,
+    )
 }
 
 

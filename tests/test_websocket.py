@@ -19,6 +19,21 @@ async def test_queries_and_mutations_work_over_the_socket(service: Service) -> N
         assert await client.receive() == {"id": "1", "type": "complete"}
 
 
+async def test_a_large_message_is_read_as_a_small_one(service: Service) -> None:
+    padding = {f"name {number}": [number, "x"] for number in range(10_000)}  # read in parts
+    async with socket(service) as client:
+        for extra in ({}, {"padding": padding}):
+            payload = {"query": "{ flows { totalCount } }", "extensions": extra}
+            await client.send({"id": "1", "type": "subscribe", "payload": payload})
+            assert (await client.receive())["payload"] == {"data": {"flows": {"totalCount": 0}}}
+            assert (await client.receive()) == {"id": "1", "type": "complete"}
+        await client.connection.send(json.dumps({"type": "ping", "payload": padding})[:-1])
+        with pytest.raises(websockets.ConnectionClosed) as closed:
+            await client.receive()
+    assert closed.value.rcvd is not None
+    assert (closed.value.rcvd.code, closed.value.rcvd.reason[:15]) == (4400, "Invalid message")
+
+
 async def test_ping_is_answered_before_and_after_the_init(service: Service) -> None:
     async with socket(service, init=False) as client:
         await client.send({"type": "ping", "payload": {"any": "thing"}})

@@ -8,6 +8,7 @@ as their text. Whatever is not plainly right is decoded anew as it is, and graph
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from flowtrail.json_parts import NOTHING, PLAIN, Items, Members, Pieces, Reader,
 from flowtrail.turns import stepwise
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from flowtrail.auth import Viewer
     from flowtrail.graphql.compiled.plans import Plans
@@ -53,18 +54,29 @@ class LargeBodies:
 
         Raises JsonTextError for what is no JSON, Unavailable when others' bodies take longer than `seconds`.
         """
-        line = self._lines[viewer.can_record]
+        async with self._turn(seconds, recorders=viewer.can_record):
+            text = await stepwise(utf_8_of(data))
+            part = await stepwise(part_of(text))
+            if viewer.can_record:
+                return await self._taken_apart(text, part, viewer)
+            return await stepwise(Reader(text, part).read(PLAIN))
+
+    async def message(self, text: str, seconds: float) -> Any:
+        """Return the JSON value of a reader's message, whose text is known to be Unicode; raises as `decoded` does."""
+        async with self._turn(seconds, recorders=False):
+            data = text.encode()
+            return await stepwise(Reader(data, await stepwise(part_of(data))).read(PLAIN))
+
+    @asynccontextmanager
+    async def _turn(self, seconds: float, *, recorders: bool) -> AsyncIterator[None]:
+        line = self._lines[recorders]
         try:
             async with asyncio.timeout(seconds):
                 await line.acquire()
         except TimeoutError:
             raise Unavailable("too many large requests come at the same time; send it again") from None
         try:
-            text = await stepwise(utf_8_of(data))
-            part = await stepwise(part_of(text))
-            if viewer.can_record:
-                return await self._taken_apart(text, part, viewer)
-            return await stepwise(Reader(text, part).read(PLAIN))
+            yield
         finally:
             line.release()
 

@@ -15,6 +15,7 @@ from flowtrail.errors import BadUserInput, FlowtrailError, LimitExceeded, TimedO
 from flowtrail.graphql import eager
 from flowtrail.graphql.body import READERS
 from flowtrail.graphql.documents import RequestRefused
+from flowtrail.graphql.large_bodies import LARGE
 from flowtrail.graphql.mailbox import MAX_BEHIND, TooFarBehind
 from flowtrail.graphql.operations import begin
 from flowtrail.graphql.requests import OperationRequest
@@ -118,7 +119,28 @@ class _Connection:
             message = await self._websocket.receive()
             if message["type"] == "websocket.disconnect":
                 raise WebSocketDisconnect(message.get("code") or 1005)
-            await self._handle(_decoded(message.get("text")))
+            await self._handle(await self._decoded(message.get("text")))
+
+    async def _decoded(self, text: str | None) -> dict[str, Any]:
+        if text is None:
+            raise Closed(BAD_MESSAGE, "Invalid message: must be text")
+        if len(text) > MAX_MESSAGE_CHARACTERS:
+            raise Closed(TOO_LARGE, f"Message too large: at most {MAX_MESSAGE_CHARACTERS} characters")
+        if (reason := READERS.broken_by(text.encode())) is not None:
+            raise Closed(TOO_LARGE, f"Message too large: it {reason}")
+        endpoint = self._endpoint
+        try:
+            is_large = len(text) > LARGE
+            message = (
+                await endpoint.large_bodies.message(text, endpoint.settings.body_timeout) if is_large else json_text.load(text)
+            )
+        except json_text.JsonTextError as error:
+            raise Closed(BAD_MESSAGE, f"Invalid message: {error}") from None
+        except Unavailable as error:
+            raise Closed(TRY_AGAIN, error.message) from None
+        if not isinstance(message, dict):
+            raise Closed(BAD_MESSAGE, "Invalid message: must be a JSON object")
+        return message
 
     async def _watch_access(self) -> None:
         await asyncio.sleep(INIT_SECONDS)
@@ -237,22 +259,6 @@ class _Connection:
 
     async def _send_text(self, text: str) -> None:
         await self._websocket.send({"type": "websocket.send", "text": text})
-
-
-def _decoded(text: str | None) -> dict[str, Any]:
-    if text is None:
-        raise Closed(BAD_MESSAGE, "Invalid message: must be text")
-    if len(text) > MAX_MESSAGE_CHARACTERS:
-        raise Closed(TOO_LARGE, f"Message too large: at most {MAX_MESSAGE_CHARACTERS} characters")
-    if (reason := READERS.broken_by(text.encode())) is not None:
-        raise Closed(TOO_LARGE, f"Message too large: it {reason}")
-    try:
-        message = json_text.load(text)
-    except json_text.JsonTextError as error:
-        raise Closed(BAD_MESSAGE, f"Invalid message: {error}") from None
-    if not isinstance(message, dict):
-        raise Closed(BAD_MESSAGE, "Invalid message: must be a JSON object")
-    return message
 
 
 def _id_of(message: dict[str, Any]) -> str:
