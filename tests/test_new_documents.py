@@ -2,9 +2,12 @@
 
 import asyncio
 import gc
+import hashlib
 import json
 import threading
+import tracemalloc
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,12 +31,19 @@ def large(number: int) -> str:
 
 
 NAMED = "query ($name: String!, $old: Boolean) { %s }"
+OLD = 'query ($old: Boolean) { __type(name: "Flow") { fields(includeDeprecated: $old) { name } } }'
 QUESTIONS: list[tuple[str, dict[str, Any]]] = [
     (get_introspection_query(descriptions=True, specified_by_url=True, input_value_deprecation=True), {}),
     (NAMED % "__type(name: $name) { name fields(includeDeprecated: $old) { name } }", {"name": "Flow", "old": True}),
     (NAMED % "__type(name: $name) { name fields(includeDeprecated: $old) { name } }", {"name": "Nothing"}),
     (NAMED % "__type(name: $name) { name fields(includeDeprecated: $old) { name } }", {"name": None}),
     (NAMED % "__type(name: $name) { name fields(includeDeprecated: $old) { name } }", {}),
+    (OLD, {}),
+    (OLD, {"old": None}),
+    (OLD, {}),
+    (f"{OLD} # again", {"old": None}),
+    (f"{OLD} # again", {}),
+    ("{ " + " ".join(f"a{n}: __schema {{ types {{ name }} }}" for n in range(5)) + " executions(first: -1) { totalCount } }", {}),
     (NAMED % "a: __type(name: $name) { ...T } recorders { server } b: __typename", {"name": "Execution"}),
     ('{ a: __type(name: "ExecutionStatus") { ...T } a: __type(name: "ExecutionStatus") { kind } flows { totalCount } }', {}),
     ("query ($no: Boolean!) { __schema @skip(if: $no) { queryType { name } } recorders { server } }", {"no": True}),
@@ -59,6 +69,46 @@ async def test_as_many_questions_as_there_are_variables_are_answered(service: Se
     for name in (*names, *names):
         answer = await service.execute("query ($name: String!) { __type(name: $name) { name } }", {"name": name})
         assert answer == {"data": {"__type": None if name.startswith("Nothing") else {"name": name}}}
+
+
+async def test_names_that_types_can_t_have_take_no_memory() -> None:
+    documents = Documents(Settings())
+    viewer = Viewer("reader", can_read=True, can_record=False)
+
+    def ask(name: str) -> None:
+        request = {"query": "query ($name: String!) { __type(name: $name) { name } }", "variables": {"name": name}}
+        operation = documents.operation(OperationRequest.parse(request), viewer)
+        assert operation.plans is not None
+        assert operation.plans.prepared(operation) is not None
+
+    ask("Flow")
+    tracemalloc.start()
+    try:
+        for number in range(20):
+            ask(f"{number}" + "x" * 500_000)
+        gc.collect()
+        assert tracemalloc.get_traced_memory()[0] < 2_000_000
+    finally:
+        tracemalloc.stop()
+
+
+async def test_a_large_document_by_its_hash_is_kept_whatever_others_send(start_service: Any, tmp_path: Path) -> None:
+    manifest = tmp_path / "documents.json"
+    hashed = hashlib.sha256(large(1).encode()).hexdigest()
+    manifest.write_text(json.dumps({hashed: large(1)}))
+    service: Service = await start_service(trusted_documents_file=manifest)
+    for number in range(100, 130):
+        await service.execute(large(number))
+    documents = service.app.state.endpoint.documents
+    request = OperationRequest.parse({"documentId": hashed})
+    viewer = Viewer("reader", can_read=True, can_record=False)
+    assert documents.takes_long(request, viewer)
+    answers = [await service.client.post("/graphql", json={"documentId": hashed}) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert answers[0].json() == answers[1].json()
+    assert not documents.takes_long(request, viewer)
+    wrong = await service.client.post("/graphql", json={"documentId": hashed, "query": large(2).replace("uuid", "nothing")})
+    assert "is not the document of the hash" in wrong.json()["errors"][0]["message"]
 
 
 async def test_more_large_documents_than_are_kept_are_answered_alike(service: Service) -> None:

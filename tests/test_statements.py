@@ -115,6 +115,29 @@ async def test_a_page_of_fifty_flows_with_executions_costs_what_a_page_of_one_do
         assert [(group["kind"], group["count"]) for group in node["recent"]["topErrors"]] == [("EXCEPTION", 2)]
 
 
+@pytest.mark.parametrize(
+    "node",
+    [
+        "node { executions(first: 2) { edges { node { id } } } hasPendingExecutions }",
+        """a: node { executions(first: 2) { edges { node { id } } } hasPendingExecutions }
+           b: node { executions(first: 1) { edges { node { id } } } hasPendingExecutions }""",
+        """a: node { executions(first: 1) { edges { cursor node { id } } totalCount } hasPendingExecutions }
+           b: node {
+             executions(first: 1) { totalCount edges { a: node { flow { id } } b: node { flow { name } parent { id } } } }
+           }""",
+        """a: node { statistics { total histogram { from } topErrors(first: 1) { sample { id flow { id } } } } }
+           b: node { hasPendingExecutions statistics { p50DurationMs } }""",
+        "node { executions(first: 1) { edges { node { children(first: 2) { totalCount edges { node { flow { name } } } } } } } }",
+    ],
+)
+async def test_flows_that_go_on_a_few_at_a_time_are_read_together_however_deep(
+    service: Service, statements: Statements, node: str
+) -> None:
+    document = f"query ($flows: Int!) {{ flows(first: $flows) {{ edges {{ {node} }} }} }}"
+    few, many = [await statements.of(service, document, flows=flows) for flows in (10, 50)]
+    assert sorted(many) == sorted(few)
+
+
 async def test_a_plain_page_of_one_flow_or_of_fifty_is_one_statement_each(service: Service, statements: Statements) -> None:
     document = """query ($flows: Int!) { flows(first: $flows) { edges { node {
       name executions(first: 20) {

@@ -105,7 +105,7 @@ class Documents:
 
     def takes_long(self, request: OperationRequest, viewer: Viewer) -> bool:
         """Tell whether a document is large, and not kept: it is for `prepared_aside`."""
-        text = request.query or ""
+        text = request.query if request.query is not None else self._trusted.text_of(request.sha256 or "") or ""
         return QUICK < len(text) <= limits.MAX_CHARACTERS and (text, self._hides_schema(viewer)) not in self._kept
 
     async def prepared_aside(self, request: OperationRequest, viewer: Viewer) -> Operation:
@@ -115,15 +115,17 @@ class Documents:
         """
         if not self.takes_long(request, viewer):
             return self.operation(request, viewer)
-        key = (request.query or "", self._hides_schema(viewer))
         try:
+            key = (self._text(request), self._hides_schema(viewer))
             async with asyncio.timeout(self._patience):
                 document = await self._workshop.do(key, lambda: self._prepare(*key))
         except TimeoutError:
             raise Unavailable("too many new documents come at the same time; send it again") from None
+        except Unavailable:
+            raise
         except FlowtrailError as error:
             raise RequestRefused.because(error) from None
-        self._keep(key, document)
+        self._keep(key, document, is_trusted=request.query is None)
         return self._operation(request, viewer, document)
 
     def operation(self, request: OperationRequest, viewer: Viewer) -> Operation:
@@ -135,7 +137,7 @@ class Documents:
         try:
             text = self._text(request)
             if document is None:
-                document = self._prepared(text, hides_schema)
+                document = self._prepared(text, hides_schema, is_trusted=request.query is None)
             if not viewer.can_record:
                 limits.check_variables(request.variables)
             if document.most_rows is None:
@@ -165,24 +167,24 @@ class Documents:
     def _hides_schema(self, viewer: Viewer) -> bool:
         return not (self._introspection and viewer.can_read)
 
-    def _prepared(self, text: str, hides_schema: bool) -> _Prepared:
+    def _prepared(self, text: str, hides_schema: bool, *, is_trusted: bool) -> _Prepared:
         key = (text, hides_schema)
         document = self._kept.get(key)
         if document is None:
             document = self._prepare(text, hides_schema)
-            self._keep(key, document)
+            self._keep(key, document, is_trusted=is_trusted)
         else:
             self._kept.move_to_end(key)
         return document
 
-    def _keep(self, key: tuple[str, bool], document: _Prepared) -> None:
-        """Keep a document for the next request; large ones only now and then, after the first few.
+    def _keep(self, key: tuple[str, bool], document: _Prepared, *, is_trusted: bool) -> None:
+        """Keep a document for the next request; large ones only now and then, after the first few, but for trusted ones.
 
         The garbage collector looks at what is new and stays: who sends ever new documents would have it hold up everybody.
         """
         if key in self._kept:
             return
-        if len(key[0]) > QUICK:
+        if len(key[0]) > QUICK and not is_trusted:
             now = time.monotonic()
             self._chances = min(_CHANCES, self._chances + (now - self._chances_at) / _CHANCE_SECONDS)
             self._chances_at = now

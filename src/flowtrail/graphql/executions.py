@@ -236,7 +236,7 @@ async def executions_of(context: Context, rows: Sequence[executions.Execution], 
     if loads and found:
         for execution in found:
             execution.loaded = _Loaded()
-        first, *others = (_attempt(name, load(context, found, ahead.below(name)), found) for name, load in loads)
+        first, *others = (_attempt(name, load, context, found, ahead) for name, load in loads)
         await (asyncio.gather(first, *others) if others else first)
     return found
 
@@ -266,9 +266,15 @@ class _Loaded:
     """By field, what was raised instead: it fails that field, not the list."""
 
 
-async def _attempt(name: str, load: "Awaitable[None]", found: list[Execution]) -> None:
+async def _attempt(
+    name: str,
+    load: "Callable[[Context, list[Execution], Ahead], Awaitable[None]]",
+    context: Context,
+    found: list[Execution],
+    ahead: Ahead,
+) -> None:
     try:
-        await load
+        await load(context, found, ahead.below(name))
     except Exception as error:
         for execution in found:
             _of(execution).failures[name] = error

@@ -46,7 +46,7 @@ MAX_REPEATED = 100
 """Fields that a selection asks for again under the same name; validation compares each pair of them."""
 MAX_ROOT_FIELDS = 20
 MAX_INTROSPECTIONS = 5
-"""Fields that ask for the schema: the answer to one takes up to 15 ms, whatever the document's size."""
+"""Fields that ask for the schema: the answer to one takes up to 25 ms, whatever the document's size."""
 MAX_OPERATIONS = 20
 MAX_ROWS = 10_000
 """Rows that the pages and lists of a document may hold when all are full."""

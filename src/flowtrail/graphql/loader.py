@@ -7,61 +7,43 @@ cancelling one never cancels the reading; when the last one has gone it is cance
 from __future__ import annotations
 
 import asyncio
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from flowtrail.turns import Turns
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 
     K = TypeVar("K", bound=Hashable)
 else:
     K = TypeVar("K")
 V = TypeVar("V")
+T = TypeVar("T")
 
 
 AT_ONCE = 10
-"""Resolvers that are set going in one round of the event loop; a hundred would hold up everybody else for milliseconds."""
+"""Resolvers that go on in one round of the event loop; a hundred would hold up everybody else for milliseconds."""
 
 
 class Pace:
     """How an operation goes on, for all of its loaders."""
 
-    __slots__ = ("_begins", "_spreading", "is_one_by_one", "turns")
+    __slots__ = ("is_one_by_one", "lag", "turns")
 
     def __init__(self) -> None:
         self.is_one_by_one = False
         """Whether one resolver runs after the other: what one asks for is read at once, since nobody else can ask for more."""
         self.turns = Turns()
-        self._spreading = 0
-        self._begins: list[Callable[[], None]] = []
+        self.lag = 0
+        """Rounds of the event loop by which some resolvers are behind others that do the same."""
 
-    @contextmanager
-    def spreading(self) -> Iterator[None]:
-        """A time in which resolvers are set going a few at a time, with `pause()` in between: they read together nevertheless."""
-        self._spreading += 1
-        try:
-            yield
-        finally:
-            self._spreading -= 1
-            if not self._spreading:
-                loop, begins = asyncio.get_running_loop(), self._begins
-                self._begins = []
-                for begin in begins:
-                    loop.call_soon(begin)
-
-    async def pause(self) -> None:
-        """Return when those who were set going have run, and others had their turn if it is theirs."""
-        await asyncio.sleep(0)
-        if self.turns.are_over:
-            await self.turns.next()
-
-    def postpones(self, begin: Callable[[], None]) -> bool:
-        """Tell whether resolvers are still being set going, who may ask for more; `begin` is called when none is."""
-        if self._spreading:
-            self._begins.append(begin)
-        return self._spreading > 0
+    async def one_after_the_other(self, resolvers: Sequence[T], go_on: Callable[[T], object]) -> None:
+        """Let resolvers go on, a few in each round."""
+        self.lag = max(self.lag, (len(resolvers) - 1) // AT_ONCE)
+        for number, resolver in enumerate(resolvers):
+            if number and number % AT_ONCE == 0:
+                await asyncio.sleep(0)
+            go_on(resolver)
 
 
 class Loader(Generic[K, V]):
@@ -116,7 +98,7 @@ class Loader(Generic[K, V]):
 
 
 class _Batch(Generic[K, V]):
-    """Keys that were asked for in the same round of the event loop, or while resolvers were set going."""
+    """Keys that were asked for in the same round of the event loop, or by those who are behind by as many as the pace tells."""
 
     def __init__(self, read: Callable[[list[K]], Awaitable[Sequence[V]]], pace: Pace, error: Exception | None = None) -> None:
         """`error` is what they raise, if that is known already."""
@@ -124,6 +106,8 @@ class _Batch(Generic[K, V]):
         self.has_begun = error is not None
         self.was_given_up = False
         self.places: dict[K, int] = {}
+        self._quiet = 0
+        """Rounds in which nobody asked for more."""
         self._read = read
         self._waiting: set[asyncio.Future[Sequence[V]]] = set()
         self._values: Sequence[V] | None = None
@@ -133,6 +117,7 @@ class _Batch(Generic[K, V]):
 
     def add(self, key: K) -> None:
         self.places[key] = len(self.places)
+        self._quiet = 0
 
     def join(self) -> asyncio.Future[Sequence[V]]:
         """Return what the values will be, in the order of `places`. Whoever joins must leave."""
@@ -169,7 +154,12 @@ class _Batch(Generic[K, V]):
         return cast("Sequence[V]", self._values)
 
     def _begin(self) -> None:
-        if not self.was_given_up and not self._pace.postpones(self._begin):
+        if self.was_given_up:
+            return
+        if self._quiet < self._pace.lag:
+            self._quiet += 1
+            self.begin_later()
+        else:
             self._task = self._loop.create_task(self._run())
 
     async def _run(self) -> None:
@@ -183,12 +173,7 @@ class _Batch(Generic[K, V]):
     async def _tell_all(self) -> None:
         told = list(self._waiting)
         try:
-            if len(told) > AT_ONCE:
-                with self._pace.spreading():
-                    for start in range(0, len(told), AT_ONCE):
-                        for waiting in told[start : start + AT_ONCE]:
-                            self._tell(waiting)
-                        await self._pace.pause()
+            await self._pace.one_after_the_other(told, self._tell)
         finally:  # also of one who is cancelled meanwhile, and has read for others
             for waiting in told:
                 self._tell(waiting)

@@ -19,7 +19,7 @@ from flowtrail.graphql.schema import schema
 from flowtrail.graphql.unbegun import Unbegun
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
     from graphql import Executor, MiddlewareManager
 
@@ -63,17 +63,19 @@ async def begin(
 async def _result(operation: Operation, context: Context) -> ExecutionResult:
     prepared = await operation.plans.prepared_aside(operation) if operation.plans is not None else None
     outcomes: dict[str, Any] = {}
+    answers: Mapping[str, bytes] = {}
     if prepared is not None:
         run, pace = prepared.run(context), context.loaders.pace
         pace.is_one_by_one = prepared.function.is_one_by_one
         try:
             return ExecutionResult(await prepared.function(None, run), None)
         except Exception:
-            outcomes = run.outcomes  # graphql-core meets the same, and reports it
+            outcomes, answers = run.outcomes, prepared.function.answers  # graphql-core meets the same, and reports it
             pace.is_one_by_one = False
     with Unbegun() as unbegun:
         middleware = known_outcomes(outcomes) if outcomes else root_field_spans()
-        executor = _executor(operation, context, middleware, unbegun.is_awaitable)
+        executor: Any = _executor(operation, context, middleware, unbegun.is_awaitable)
+        executor.answers = answers
         result: Any = executor.execute_operation()
         return await result if executor.is_awaitable(result) else result  # type: ignore[no-any-return]
 

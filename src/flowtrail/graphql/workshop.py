@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from flowtrail.errors import Unavailable
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
@@ -30,15 +32,18 @@ class Workshop:
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, "workshop")
         self._under_way: dict[Hashable, _Work] = {}
+        self._is_closed = False
 
     async def do(self, key: Hashable, work: Callable[[], T]) -> T:
         """Return what `work` returns, or raise what it raises; all who ask for the same `key` meanwhile share it.
 
-        It is not begun when nobody waits for it any more.
+        It is not begun when nobody waits for it any more. Raises Unavailable after `close`.
         """
+        if self._is_closed:
+            raise Unavailable("the service is stopping")
         found, waiter = self._under_way.get(key), object()
         if found is None:
-            future = asyncio.get_running_loop().run_in_executor(self._thread, copy_context().run, _done, work)
+            future = asyncio.get_running_loop().run_in_executor(self._thread, copy_context().run, work)
             found = self._under_way[key] = _Work(future, set())
             future.add_done_callback(lambda done: self._forget(key, done))
         found.waiting.add(waiter)
@@ -52,6 +57,7 @@ class Workshop:
 
     def close(self) -> None:
         """Begin nothing more; what waits is cancelled."""
+        self._is_closed = True
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     def _forget(self, key: Hashable, done: asyncio.Future[Any]) -> None:
@@ -59,13 +65,6 @@ class Workshop:
             del self._under_way[key]
         if not done.cancelled():
             done.exception()  # nobody may have waited to the end
-
-
-def _done(work: Callable[[], T]) -> T:
-    """Return what `work` returns. What it leaves behind in cycles goes at once, in about a millisecond; of a hundred documents
-    together that takes a hundred.
-    """
-    try:
-        return work()
-    finally:
-        gc.collect(1)
+            # What the work left behind in cycles takes about a millisecond; of a hundred pieces together, a hundred. Not in the
+            # thread: some of what is found may be the loop's.
+            gc.collect(1)

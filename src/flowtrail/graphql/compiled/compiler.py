@@ -59,14 +59,14 @@ class Compiler:
             refuse=refuse, spanned=spanned, together=together, written=written,
         )  # fmt: skip
         self._is_one_by_one = True
-        self._answered = 0
+        self._answers: dict[str, bytes] = {}
         self._written: dict[tuple[int, ...], bool] = {}
         """Whether PostgreSQL writes the values of fields, by their nodes' identities."""
 
     def operation(self) -> Callable[[Any, Any], Any]:
         """Return the coroutine function of the whole operation, which takes the root value and a Run; raises Unexpected.
 
-        It says whether its resolvers run one by one (loader.py), and how many bytes it has of answers to introspection.
+        It says whether its resolvers run one by one (loader.py), and what it answers to introspection.
         """
         executor = self._executor
         operation = executor.operation
@@ -79,7 +79,7 @@ class Compiler:
             self._source.add(whole, f"async def {whole}(o, r): return {name}(o)")
             name = whole
         function = self._source.run(name)
-        function.is_one_by_one, function.answered = self._is_one_by_one, self._answered
+        function.is_one_by_one, function.answers = self._is_one_by_one, self._answers
         return function  # type: ignore[no-any-return]
 
     def reader(self, type_: GraphQLObjectType, details_list: FieldDetails) -> Callable[[Any], dict[str, Any]] | None:
@@ -173,13 +173,13 @@ class Compiler:
     def _introspected(self, root: GraphQLObjectType, response_name: str, details_list: FieldDetails) -> _Expression:
         """Return the expression for the answer to a question about the schema."""
         answer = introspection.answer(self._executor, root, response_name, details_list)
-        self._answered += len(answer)
+        self._answers[response_name] = answer
         return _Expression(self._source.named("answer", orjson.Fragment(answer)))
 
     def _seen(self, type_: GraphQLOutputType, details_list: FieldDetails) -> str:
         """Return the expression for the info of a resolver that returns this type, and choose what PostgreSQL writes of it."""
-        variables = self._executor.variable_values.coerced
-        ahead = Ahead.of([details.node for details in details_list], self._executor.fragment_definitions, variables)
+        conditions = {name: value for name, value in self._executor.variable_values.coerced.items() if isinstance(value, bool)}
+        ahead = Ahead.of([details.node for details in details_list], self._executor.fragment_definitions, conditions)
         ahead.written, places = writing.choose(self._below, type_, details_list)
         for place in map(_identities, places):
             if self._written.setdefault(place, ahead.written is not None) is not (ahead.written is not None):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import orjson
 from graphql import MiddlewareManager, is_non_null_type, is_object_type
 
 from flowtrail.graphql.compiled.running import listed
@@ -24,6 +25,8 @@ class FallbackExecutor(schema.execution_context_class):  # type: ignore[misc, na
 
     plans: Plans | None = None
     """Without any it is graphql-core's own."""
+    answers: Mapping[str, bytes] = {}
+    """What is known already of the schema, by response name of the root's fields."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -34,6 +37,14 @@ class FallbackExecutor(schema.execution_context_class):  # type: ignore[misc, na
         executor = super().build_per_event_executor(payload)
         executor._turns = Turns()
         return executor
+
+    def execute_field(
+        self, parent_type: GraphQLObjectType, source: Any, field_details_list: FieldDetails, path: Any, *rest: Any
+    ) -> Any:
+        """Complete a field."""
+        if self.answers and path.prev is None and path.key in self.answers:
+            return orjson.Fragment(self.answers[path.key])
+        return super().execute_field(parent_type, source, field_details_list, path, *rest)
 
     def collect_and_execute_subfields(
         self, return_type: GraphQLObjectType, field_details_list: FieldDetails, path: Any, result: Any, position_context: Any

@@ -11,6 +11,7 @@ from graphql import (
     DirectiveNode,
     GraphQLError,
     GraphQLNonNull,
+    Undefined,
     VariableNode,
     Visitor,
     get_operation_ast,
@@ -41,6 +42,8 @@ log = structlog.get_logger()
 _CONDITIONS = ("skip", "include")
 _MOST_COMPILED = 50
 """Functions of one document: its variables can ask for as many selections as there are combinations of them."""
+_LONGEST_NAMES = 1000
+"""Characters of the strings that a function depends on: of the operation, and of types that are asked for."""
 BYTES_OF_A_CHARACTER = 100
 """Memory of a document that is kept prepared, and of a function compiled of it, each for each of its characters."""
 QUICK = 400
@@ -148,7 +151,7 @@ class Plans:
             given, values = variables.checked(operation.variables)
         except Unexpected:
             return None
-        key = (operation.name, traces.is_on(), *[values.get(name) for name in self._conditions])
+        key = (operation.name, traces.is_on(), *[values.get(name, Undefined) for name in self._conditions])
         return _Wanted(key, variables, given, values)
 
     def reader(
@@ -158,7 +161,7 @@ class Plans:
         if not self._is_worth_it:
             return None
         coerced = executor.variable_values.coerced
-        key = (type_, *(id(details.node) for details in details_list), *[coerced.get(name) for name in self._conditions])
+        key = (type_, *(id(details.node) for details in details_list), *[coerced.get(name, Undefined) for name in self._conditions])
         try:
             return self._functions[key]
         except KeyError:
@@ -174,10 +177,12 @@ class Plans:
 
     def _kept(self, key: tuple[Any, ...], function: Callable[..., Any] | None) -> Callable[..., Any] | None:
         """Return a new function, which is kept if there is room, and was not made twice at the same time."""
-        if self._has_room and key not in self._functions:
+        names = sum(len(value) for value in key if isinstance(value, str))
+        if self._has_room and key not in self._functions and names < _LONGEST_NAMES:
             self._functions[key] = function
             if function is not None:
-                added = self._characters + getattr(function, "answered", 0) // BYTES_OF_A_CHARACTER
+                answers: Mapping[str, bytes] = getattr(function, "answers", {})
+                added = self._characters + (names + sum(map(len, answers.values()))) // BYTES_OF_A_CHARACTER
                 self.weight += added
                 self._note_compiled(self, added)
         return function

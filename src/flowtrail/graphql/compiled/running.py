@@ -9,7 +9,6 @@ import orjson
 
 from flowtrail.graphql.inputs import Unexpected
 from flowtrail.graphql.lazy_list import LazyList
-from flowtrail.graphql.loader import AT_ONCE
 from flowtrail.graphql.response import Large, encode
 from flowtrail.observability import traces
 
@@ -80,16 +79,11 @@ async def together(*work: Coroutine[Any, Any, Any]) -> list[Any]:
 
 async def each(complete: Callable[[Any, Run], Coroutine[Any, Any, Any]], items: Sequence[Any], run: Run) -> list[Any]:
     """Return what `complete` makes of each item, all at the same time, so that loaders read for all at once."""
-    if len(listed(items)) <= AT_ONCE:
-        return await together(*(complete(item, run) for item in items))
     tasks: list[asyncio.Future[Any]] = []
-    pace = run.context.loaders.pace
     try:
-        with pace.spreading():
-            for number, item in enumerate(items):
-                if number % AT_ONCE == 0:
-                    await pace.pause()
-                tasks.append(asyncio.ensure_future(complete(item, run)))
+        await run.context.loaders.pace.one_after_the_other(
+            listed(items), lambda item: tasks.append(asyncio.ensure_future(complete(item, run)))
+        )
         return await asyncio.gather(*tasks)
     except BaseException:
         _cancel(tasks)
@@ -98,7 +92,8 @@ async def each(complete: Callable[[Any, Run], Coroutine[Any, Any, Any]], items: 
 
 def _cancel(tasks: Sequence[asyncio.Future[Any]]) -> None:
     for task in tasks:
-        task.cancel()
+        if not task.cancel() and not task.cancelled():
+            task.exception()  # of one that failed while others were started
 
 
 async def in_turn(complete: Callable[[Any], Any], work: Awaitable[Any], run: Run) -> Any:
