@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
-from flowtrail.turns import Turns
-
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 
@@ -28,12 +26,11 @@ AT_ONCE = 10
 class Pace:
     """How an operation goes on, for all of its loaders."""
 
-    __slots__ = ("is_one_by_one", "lag", "turns")
+    __slots__ = ("is_one_by_one", "lag")
 
     def __init__(self) -> None:
         self.is_one_by_one = False
         """Whether one resolver runs after the other: what one asks for is read at once, since nobody else can ask for more."""
-        self.turns = Turns()
         self.lag = 0
         """Rounds of the event loop by which some resolvers are behind others that do the same."""
 

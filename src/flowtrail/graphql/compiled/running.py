@@ -11,6 +11,7 @@ from flowtrail.graphql.inputs import Unexpected
 from flowtrail.graphql.lazy_list import LazyList
 from flowtrail.graphql.response import Large, encode
 from flowtrail.observability import traces
+from flowtrail.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
@@ -35,7 +36,7 @@ class Run:
         """Variables as JSON has them."""
         self.values = values
         """The same as resolvers take them."""
-        self.turns = context.loaders.pace.turns
+        self.turns = Turns()
         self.outcomes: dict[str, Any] = {}
         """What the root fields of a mutation returned or raised, by response name: they are never called twice."""
 
