@@ -92,7 +92,7 @@ async def test_names_that_types_can_t_have_take_no_memory() -> None:
         tracemalloc.stop()
 
 
-async def test_a_large_document_by_its_hash_is_kept_whatever_others_send(start_service: Any, tmp_path: Path) -> None:
+async def test_trusted_documents_and_recorders_are_kept_whatever_others_send(start_service: Any, tmp_path: Path) -> None:
     manifest = tmp_path / "documents.json"
     hashed = hashlib.sha256(large(1).encode()).hexdigest()
     manifest.write_text(json.dumps({hashed: large(1)}))
@@ -107,6 +107,9 @@ async def test_a_large_document_by_its_hash_is_kept_whatever_others_send(start_s
     assert [answer.status_code for answer in answers] == [200, 200]
     assert answers[0].json() == answers[1].json()
     assert not documents.takes_long(request, viewer)
+    recorders = OperationRequest.parse({"query": large(3)})
+    assert await service.execute(large(3)) == await service.execute(large(3), token=service.record_token)
+    assert not documents.takes_long(recorders, viewer)
     wrong = await service.client.post("/graphql", json={"documentId": hashed, "query": large(2).replace("uuid", "nothing")})
     assert "is not the document of the hash" in wrong.json()["errors"][0]["message"]
 

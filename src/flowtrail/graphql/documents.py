@@ -125,7 +125,7 @@ class Documents:
             raise
         except FlowtrailError as error:
             raise RequestRefused.because(error) from None
-        self._keep(key, document, is_trusted=request.query is None)
+        self._keep(key, document, viewer)
         return self._operation(request, viewer, document)
 
     def operation(self, request: OperationRequest, viewer: Viewer) -> Operation:
@@ -137,7 +137,7 @@ class Documents:
         try:
             text = self._text(request)
             if document is None:
-                document = self._prepared(text, hides_schema, is_trusted=request.query is None)
+                document = self._prepared((text, hides_schema), viewer)
             if not viewer.can_record:
                 limits.check_variables(request.variables)
             if document.most_rows is None:
@@ -167,24 +167,23 @@ class Documents:
     def _hides_schema(self, viewer: Viewer) -> bool:
         return not (self._introspection and viewer.can_read)
 
-    def _prepared(self, text: str, hides_schema: bool, *, is_trusted: bool) -> _Prepared:
-        key = (text, hides_schema)
+    def _prepared(self, key: tuple[str, bool], viewer: Viewer) -> _Prepared:
         document = self._kept.get(key)
         if document is None:
-            document = self._prepare(text, hides_schema)
-            self._keep(key, document, is_trusted=is_trusted)
+            document = self._prepare(*key)
+            self._keep(key, document, viewer)
         else:
             self._kept.move_to_end(key)
         return document
 
-    def _keep(self, key: tuple[str, bool], document: _Prepared, *, is_trusted: bool) -> None:
-        """Keep a document for the next request; large ones only now and then, after the first few, but for trusted ones.
+    def _keep(self, key: tuple[str, bool], document: _Prepared, viewer: Viewer) -> None:
+        """Keep a document for the next request; large ones of readers only now and then, after the first few, unless trusted.
 
         The garbage collector looks at what is new and stays: who sends ever new documents would have it hold up everybody.
         """
         if key in self._kept:
             return
-        if len(key[0]) > QUICK and not is_trusted:
+        if len(key[0]) > QUICK and not viewer.can_record and not self._trusted.has_text(key[0]):
             now = time.monotonic()
             self._chances = min(_CHANCES, self._chances + (now - self._chances_at) / _CHANCE_SECONDS)
             self._chances_at = now

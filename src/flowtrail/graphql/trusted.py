@@ -30,6 +30,7 @@ class TrustedDocuments:
 
     def __init__(self, documents: dict[str, str]) -> None:
         self._documents = documents
+        self._texts = frozenset(documents.values())
         self._canonical = {canonical(parse(text)) for text in documents.values()}
 
     @classmethod
@@ -46,6 +47,10 @@ class TrustedDocuments:
     def text_of(self, sha256: str) -> str | None:
         """Return the document with this hash; None when it is not trusted."""
         return self._documents.get(sha256)
+
+    def has_text(self, text: str) -> bool:
+        """Tell whether a document is trusted as it is laid out."""
+        return text in self._texts
 
     def __contains__(self, document: DocumentNode) -> bool:
         return canonical(document) in self._canonical
