@@ -112,7 +112,7 @@ async def _answer(endpoint: Endpoint, request: Request, body: Body, media_type: 
         _require_harmless_get(endpoint, request)
     context = await endpoint.context(_header(request, b"authorization"), client_of(request.scope))
     parameters, documents = await _parameters(endpoint, request, body, context), endpoint.documents
-    if documents.takes_long(parameters, context.viewer):
+    if documents.takes_long(parameters, context.viewer):  # to watch the client costs more than to look a document up
         operation = await while_connected(request.receive, documents.prepared_aside(parameters, context.viewer))
     else:
         operation = documents.operation(parameters, context.viewer)
