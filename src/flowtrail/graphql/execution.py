@@ -36,23 +36,37 @@ async def completed(work: Awaitable[ExecutionResult], seconds: float) -> Executi
 
 async def within(seconds: float, work: Awaitable[T]) -> T:
     """Return what `work` returns; raises TimedOut after `seconds`, and leaves nothing running that anybody waits for."""
-    loop, task = asyncio.get_running_loop(), asyncio.ensure_future(work)
-    over: asyncio.Future[None] = loop.create_future()  # as in asyncio.wait, which takes several
-
-    def end(_: object = None) -> None:
-        if not over.done():
-            over.set_result(None)
-
-    timer = loop.call_later(seconds, end)
-    task.add_done_callback(end)
+    loop = asyncio.get_running_loop()
+    outcome: asyncio.Future[T] = loop.create_future()
+    task = loop.create_task(_told(outcome, work))
+    timer = loop.call_later(seconds, _time_out, outcome, seconds)
     try:
-        await over
+        return await outcome
     finally:
         timer.cancel()
         _cancel(task)
-    if not task.done():
-        raise TimedOut(f"the operation took longer than {seconds:g} s and was cancelled")
-    return task.result()
+        if outcome.done() and not outcome.cancelled():
+            outcome.exception()  # whoever was cancelled at the last moment has not seen it
+
+
+async def _told(outcome: asyncio.Future[T], work: Awaitable[T]) -> None:
+    """Do the work, and tell how it ended: here, since a task's own callbacks take one more round of the event loop."""
+    try:
+        result = await work
+    except Exception as error:
+        if not outcome.done():
+            outcome.set_exception(error)
+    except asyncio.CancelledError:
+        outcome.cancel()
+        raise
+    else:
+        if not outcome.done():
+            outcome.set_result(result)
+
+
+def _time_out(outcome: asyncio.Future[Any], seconds: float) -> None:
+    if not outcome.done():
+        outcome.set_exception(TimedOut(f"the operation took longer than {seconds:g} s and was cancelled"))
 
 
 async def while_connected(receive: Receive, work: Awaitable[T]) -> T:
