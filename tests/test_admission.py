@@ -13,12 +13,12 @@ from typing import Any
 
 import httpx2
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
 import live
 from flowtrail.addresses import is_in, network_of, networks
+from metrics import metric
 from processes import Process, serving
 from raw import wire
 
@@ -87,12 +87,6 @@ def client_from(address: str, url: str) -> httpx2.AsyncClient:
     """A client with a connection of its own for each request."""
     transport = httpx2.AsyncHTTPTransport(local_address=address)
     return httpx2.AsyncClient(transport=transport, base_url=url, headers={"connection": "close"}, timeout=60)
-
-
-async def metric(client: httpx2.AsyncClient, name: str, **labels: str) -> float:
-    text = (await client.get("/metrics")).text
-    samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
-    return sum(sample.value for sample in samples if sample.name == name and labels.items() <= sample.labels.items())
 
 
 async def turned_away(client: httpx2.AsyncClient, limit: str) -> float:

@@ -1,46 +1,19 @@
 """What takes too long, or nobody waits for any more, stops: its SQL too, as PostgreSQL itself says (spec 2.10)."""
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from typing import Any
 
-import asyncpg
 import pytest
 
 from flowtrail.graphql import execution
 from live import event_stream, socket
+from locks import locked
 from raw import wire
 from support import Service
 
 QUERY = "{ executions(first: 1) { edges { node { id } } } }"
 BATCHED = "{ flows { edges { node { executions(first: 1) { edges { cursor } } } } } }"
 """What loaders read for several resolvers, in tasks of their own."""
-
-
-@asynccontextmanager
-async def locked(database_url: str) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
-    """Hold a lock that every reader of the tables waits for; yields how to wait until so many statements wait."""
-    connection = await asyncpg.connect(database_url)
-    watcher = await asyncpg.connect(database_url)
-    transaction = connection.transaction()
-    await transaction.start()
-    await connection.execute("LOCK TABLE execution, flow IN ACCESS EXCLUSIVE MODE")
-
-    async def waiting(count: int) -> None:
-        async with asyncio.timeout(20):
-            while count != await watcher.fetchval(
-                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-            ):
-                await asyncio.sleep(0.02)
-
-    try:
-        yield waiting
-    finally:
-        await transaction.rollback()
-        await connection.close()
-        await watcher.close()
 
 
 @pytest.fixture

@@ -93,7 +93,7 @@ def create_app(settings: Settings) -> FastAPI:
     # What FastAPI would trace and measure, monitoring.py does, and says less of what users sent.
     app = Application(lifespan=lifespan, openapi_url=None, telemetry={"tracing": False, "metrics": False, "logs": False})
     # For what the router says of other methods; and Starlette's route, since FastAPI's would look for parameters.
-    app.add_route(http.PATH, http.post, methods=["POST"], include_in_schema=False)
+    app.add_route(http.PATH, http.handle, methods=["POST"], include_in_schema=False)
 
     @app.websocket(http.PATH)
     async def graphql_websocket(socket: WebSocket) -> None:

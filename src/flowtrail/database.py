@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
 
     from flowtrail.settings import Settings
+    from flowtrail.shares import Gate, Share
 
     Connection: TypeAlias = PoolConnectionProxy[asyncpg.Record]
     _Pooled: TypeAlias = PoolConnectionProxy[asyncpg.Record]
@@ -141,6 +142,7 @@ class Database:
         self._writing = _Pool(writing, "writing", patience)
         self._primary = self
         self._replica: Replica | None = None
+        self._share: Share | None = None
         self.news = asyncio.Event()
         """Set after a commit that added to the change feed."""
 
@@ -162,10 +164,16 @@ class Database:
         following._replica = replica
         return following
 
+    def shared_by(self, share: Share) -> Database:
+        """Return the same database for a client, who has no more than a share of its connections."""
+        theirs = copy(self)
+        theirs._share = share
+        return theirs
+
     @property
     def primary(self) -> Database:
         """The same database for who must not read what is older than what they know, as those who follow the change feed."""
-        return self._primary
+        return self._primary if self._share is None else self._primary.shared_by(self._share)
 
     async def close(self) -> None:
         """Wait for what is under way, then close every connection."""
@@ -174,7 +182,7 @@ class Database:
 
     def read(self) -> AbstractAsyncContextManager[Read]:
         """A connection for single statements, each with a snapshot of its own."""
-        return _Reading(self._reading, self._replica)
+        return _Reading(self._reading, self._replica, None if self._share is None else self._share.reading)
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Read]:
@@ -188,7 +196,7 @@ class Database:
         """A transaction: committed when the block ends, rolled back when it raises."""
         try:
             with _expected_errors():
-                async with self._writing.acquired() as connection, connection.transaction():
+                async with _writing(self._share), self._writing.acquired() as connection, connection.transaction():
                     yield Write(connection)
         except Unavailable as error:
             if isinstance(error.__cause__, asyncpg.ReadOnlySQLTransactionError):
@@ -201,32 +209,59 @@ class Database:
 class _Reading:
     """Borrows a connection to read from: the replica's while that is fresh. Not a generator, which would take twice as long."""
 
-    __slots__ = ("_connection", "_is_replicas", "_lease", "_pool", "_replica")
+    __slots__ = ("_connection", "_gate", "_is_replicas", "_lease", "_pool", "_replica")
 
-    def __init__(self, pool: _Pool, replica: Replica | None) -> None:
+    def __init__(self, pool: _Pool, replica: Replica | None, gate: Gate | None) -> None:
         self._pool = pool
         self._replica = replica
+        self._gate = gate
 
     async def __aenter__(self) -> Read:
-        with _expected_errors():
-            connection = await self._replica.acquire() if self._replica is not None else None
-            self._is_replicas = connection is not None
-            if connection is None:
-                connection, self._lease = await self._pool.take()
+        if self._gate is not None and not self._gate.try_enter():
+            await self._gate.enter()
+        try:
+            with _expected_errors():
+                connection = await self._replica.acquire() if self._replica is not None else None
+                self._is_replicas = connection is not None
+                if connection is None:
+                    connection, self._lease = await self._pool.take()
+        except BaseException:
+            self._leave()
+            raise
         self._connection = connection
         return Read(connection)
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if isinstance(error, _GIVEN_UP):
             _note_given_up(self._connection)
-        with _expected_errors():
-            if not self._is_replicas:
-                await self._pool.give_back(self._connection, self._lease, is_clean=error is None)
-            elif self._replica is not None:
-                if isinstance(error, (OSError, *_BROKEN)) and not isinstance(error, _GIVEN_UP):
-                    self._replica.distrust()
-                await self._replica.release(self._connection)
+        try:
+            with _expected_errors():
+                if not self._is_replicas:
+                    await self._pool.give_back(self._connection, self._lease, is_clean=error is None)
+                elif self._replica is not None:
+                    if isinstance(error, (OSError, *_BROKEN)) and not isinstance(error, _GIVEN_UP):
+                        self._replica.distrust()
+                    await self._replica.release(self._connection)
+        finally:
+            self._leave()
         _raise_expected(error)
+
+    def _leave(self) -> None:
+        if self._gate is not None:
+            self._gate.leave()
+
+
+@asynccontextmanager
+async def _writing(share: Share | None) -> AsyncIterator[None]:
+    """Be one of those who may write at the same time."""
+    if share is None:
+        yield
+        return
+    await share.writing.enter()
+    try:
+        yield
+    finally:
+        share.writing.leave()
 
 
 class _Pool:

@@ -43,7 +43,7 @@ async def _graphiql(request: Request) -> Response:
     """GraphiQL for a browser that looks; anything else is an operation."""
     if _wants_html(request):
         return _html("graphiql.html", styles="'unsafe-inline'")  # its editor writes style elements without asking
-    return await http.answer(request.app.state.endpoint, request)
+    return await http.handle(request)
 
 
 async def _page(request: Request) -> Response:

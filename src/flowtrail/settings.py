@@ -141,6 +141,8 @@ class Settings(BaseSettings):
     connections_per_client: PositiveInt | None = None
     """Connections of any kind that one address may hold open, a quarter of them before their first request; None: twice as many as
     streams."""
+    operations_per_client: PositiveInt = 10
+    """Operations that are executed at the same time for one viewer at one address; others of theirs wait."""
     graphql_get: bool = False
     """Whether queries are also answered by GET."""
     introspection: bool = True

@@ -12,6 +12,7 @@ from flowtrail.changes.position import Position, Snapshot
 from flowtrail.database import Database
 from flowtrail.errors import FlowtrailError
 from flowtrail.observability import metrics
+from flowtrail.turns import Turns, in_turns
 
 log = structlog.get_logger()
 
@@ -144,7 +145,7 @@ class Tail:
                 entries, self._position = await read_after(read, self._position, BATCH)
                 if entries:
                     self._number += 1
-                    self._fan_out(Batch(entries, self._number))
+                    await self._fan_out(Batch(entries, self._number))
                 metrics.feed_read.set_to_current_time()
                 if self._position.batch is None:
                     break
@@ -153,9 +154,10 @@ class Tail:
                 self._followers.add(follower)
                 joined.set_result(Joined(self._position, self._number))
 
-    def _fan_out(self, batch: Batch) -> None:
-        for follower in list(self._followers):
-            follower.take(batch)
+    async def _fan_out(self, batch: Batch) -> None:
+        async for follower in in_turns(list(self._followers), Turns()):
+            if follower in self._followers:  # it may have left in the meantime
+                follower.take(batch)
 
     async def _start_anew(self) -> None:
         try:

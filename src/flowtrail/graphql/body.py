@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from flowtrail.auth import Viewer
+    from flowtrail.graphql.context import Context
     from flowtrail.graphql.large_bodies import LargeBodies
     from flowtrail.json_parts import Steps
+    from flowtrail.shares import Place
 
 MIB = 1024 * 1024
 _COUNTED = 64 * 1024
@@ -102,17 +104,26 @@ class Body:
         self._receive = request.receive
         self._bytes: bytes | bytearray = b""
 
-    async def decoded(self, viewer: Viewer, seconds: float, large_bodies: LargeBodies) -> Any:
+    @property
+    def size(self) -> int:
+        """How many bytes have come."""
+        return len(self._bytes)
+
+    async def decoded(self, context: Context, place: Place, seconds: float, large_bodies: LargeBodies) -> Any:
         """Return the JSON value of the body; of a large one of a recorder, as much of it as LargeBodies.decoded returns.
 
-        Raises HttpRefusal for another media type, a compressed body, one that is over the limits, before it is read if it says so,
-        or one that takes longer than `seconds` to arrive; BadUserInput for what is no JSON; ClientDisconnect; Unavailable.
+        A large one is read when its client has `place` for it. Raises HttpRefusal for another media type, a compressed body, one
+        that is over the limits, before it is read if it says so, or one that takes longer than `seconds` to arrive; BadUserInput
+        for what is no JSON; ClientDisconnect; Unavailable.
         """
         if not is_json(self._headers.get(b"content-type", b"").decode("latin-1")):
             raise HttpRefusal(415, BadUserInput("Content-Type: must be application/json"))
         if self._headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
             raise HttpRefusal(415, BadUserInput("Content-Encoding: a body must not be compressed"), {"Accept-Encoding": "identity"})
-        limits = limits_of(viewer)
+        viewer, limits = context.viewer, limits_of(context.viewer)
+        size = self._announced(limits.size)
+        if size > LARGE:
+            await place.hold(context.share, size, seconds)
         await self._read(limits.size, seconds)
         try:
             if len(self._bytes) > limits.containers and (reason := await stepwise(limits.broken_by_large(self._bytes))) is not None:
@@ -123,10 +134,16 @@ class Body:
         except json_text.JsonTextError as error:
             raise BadUserInput(f"the request body is {error}") from None
 
-    async def _read(self, limit: int, seconds: float) -> None:
-        announced = self._headers.get(b"content-length", b"0")
+    def _announced(self, limit: int) -> int:
+        """Return how many bytes come at most; raises HttpRefusal when these are too many."""
+        announced = self._headers.get(b"content-length")
+        if announced is None:
+            return limit
         if len(announced) > len(str(limit)) or not announced.isdigit() or int(announced) > limit:
             raise _too_large(limit)
+        return int(announced)
+
+    async def _read(self, limit: int, seconds: float) -> None:
         rest = eager.start(self._take(limit))
         if rest is None:
             return  # it came together with the headers, as most do

@@ -62,8 +62,15 @@ class Renderer:
         self.key = (query, _operation_name(executor), _shared_variables(executor), context.viewer.servers)
         """What subscribers have in common who get the same messages; where they began does not matter."""
 
+    async def turn(self) -> None:
+        """Wait for its turn: thousands of documents may wait for the same change."""
+        turns = self._context.share.turns
+        if turns.are_over:
+            await turns.next()
+
     async def render(self, event: Any) -> str:
         """Return the response to one event as JSON."""
+        await self.turn()
         if isinstance(event, ExecutionChange):
             event = await self._patiently_completed(event)
         return encode(response_of(await in_time(self._result(event), self._context.timeout))).decode()
@@ -148,6 +155,7 @@ class _Group:
         try:
             while True:
                 batch = await self._batches.take()
+                await self._renderer.turn()
                 loaded = await self._patiently_loaded(batch)
                 events = loaded.events(self._renderer.chosen)
                 for start in range(0, len(events), _RENDERED_TOGETHER):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from flowtrail.auth import Viewer
     from flowtrail.changes import Tail
     from flowtrail.database import Database
+    from flowtrail.shares import Share
 
 log = structlog.get_logger()
 
@@ -30,6 +31,8 @@ class Context(BaseContext):
     viewer: Viewer
     timeout: float
     """Seconds the operation may take."""
+    share: Share
+    """What its client may use at the same time."""
 
     @cached_property
     def loaders(self) -> Loaders:
@@ -38,11 +41,11 @@ class Context(BaseContext):
 
     def fresh(self) -> Context:
         """Return a context for the next operation of the same viewer."""
-        return Context(self.database, self.tail, self.viewer, self.timeout)
+        return Context(self.database, self.tail, self.viewer, self.timeout, self.share)
 
     def following(self) -> Context:
         """Return a context for the next event: what is read for it may not be older than its change, as a standby can be."""
-        return Context(self.database.primary, self.tail, self.viewer, self.timeout)
+        return Context(self.database.primary, self.tail, self.viewer, self.timeout, self.share)
 
     def require_reader(self) -> None:
         """Raise unless the viewer may read."""

@@ -31,6 +31,7 @@ from flowtrail.graphql.errors import coded
 from flowtrail.graphql.schema import schema
 from flowtrail.graphql.trusted import TrustedDocuments, sha256_of
 from flowtrail.graphql.workshop import Workshop
+from flowtrail.shares import DEAR
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -71,6 +72,8 @@ class Operation:
     variables: dict[str, Any] | None
     hides_schema: bool
     """Whether errors may not suggest names."""
+    weight: int
+    """As limits.py has it."""
     plans: Plans | None = None
     """What is compiled of the document; None when nothing shall be."""
 
@@ -78,7 +81,7 @@ class Operation:
 @dataclass(frozen=True, slots=True)
 class _Prepared:
     node: DocumentNode
-    most_rows: int | None
+    most_weight: int | None
     """With the largest pages; None when that is over the limits, so that every request has to ask again."""
     plans: Plans | None
 
@@ -140,8 +143,9 @@ class Documents:
                 document = self._prepared((text, hides_schema), viewer)
             if not viewer.can_record:
                 limits.check_variables(request.variables)
-            if document.most_rows is None:
-                limits.check(document.node, request.variables or {})
+            weight = document.most_weight
+            if weight is None or weight > DEAR:
+                weight = limits.check(document.node, request.variables or {})
         except FlowtrailError as error:
             raise RequestRefused.because(error) from None
         operation = get_operation_ast(document.node, request.operation_name)
@@ -149,7 +153,7 @@ class Documents:
             reason = "operationName: the document has no such operation, or several and none is named"
             raise RequestRefused.because(BadUserInput(reason))
         name, variables = request.operation_name, request.variables
-        return Operation(text, document.node, operation.operation, name, variables, hides_schema, document.plans)
+        return Operation(text, document.node, operation.operation, name, variables, hides_schema, weight, document.plans)
 
     def _text(self, request: OperationRequest) -> str:
         """The document, which is looked up where only its hash was sent."""
@@ -213,7 +217,7 @@ class Documents:
             raise LimitExceeded(f"query: a number has more than {json_text.MAX_DIGITS} digits")
         try:
             node = parse(text, max_tokens=limits.MAX_TOKENS)
-            most_rows = limits.most_rows(node)
+            most_weight = limits.most_weight(node)
             if self._only_trusted and node not in self._trusted:
                 raise Forbidden("query: only trusted documents are answered here")
             rules = _CLOSED_RULES if hides_schema else specified_rules
@@ -226,9 +230,9 @@ class Documents:
             raise RequestRefused([coded(error) for error in errors])
         _unlink_tokens(node)
         if not self._compiles:
-            return _Prepared(node, most_rows, None)
+            return _Prepared(node, most_weight, None)
         key = (text, hides_schema)
-        return _Prepared(node, most_rows, Plans(node, len(text), most_rows, self._workshop, partial(self._compiled, key)))
+        return _Prepared(node, most_weight, Plans(node, len(text), most_weight, self._workshop, partial(self._compiled, key)))
 
 
 def _validated(node: DocumentNode, rules: Iterable[type[ASTValidationRule]], *, hides_schema: bool) -> list[GraphQLError]:

@@ -11,6 +11,7 @@ from flowtrail.graphql.context import Context
 from flowtrail.graphql.documents import Documents
 from flowtrail.graphql.large_bodies import LargeBodies
 from flowtrail.graphql.streams import Streams
+from flowtrail.shares import Shares
 
 if TYPE_CHECKING:
     from flowtrail.service import Service
@@ -28,6 +29,7 @@ class Endpoint:
         self.documents = Documents(service.settings)
         self.large_bodies = LargeBodies(self.documents)
         self.streams = Streams(service.settings.streams_per_client)
+        self._shares = Shares(service.settings)
         self.broadcast = Broadcast(service.database.primary, service.tail)
         self.stopping = asyncio.Event()
         """Set when the process stops: streams end, and their clients connect anew."""
@@ -41,7 +43,9 @@ class Endpoint:
     async def context(self, authorization: str | None, client: str) -> Context:
         """Return the context of an operation from the address `client`; raises Unauthenticated for a token that is not valid."""
         viewer = await self._service.access.viewer(authorization, client)
-        return Context(self._service.database, self._service.tail, viewer, self.settings.request_timeout)
+        share = self._shares.of(viewer.name, client)
+        database = self._service.database.shared_by(share)
+        return Context(database, self._service.tail, viewer, self.settings.request_timeout, share)
 
     async def access_lost(self, authorization: str | None) -> str:
         """Wait until the viewer may not read any more, as when their token is revoked; returns why."""

@@ -30,6 +30,7 @@ from flowtrail.graphql.requests import OperationRequest
 from flowtrail.graphql.response import is_request_error, is_unavailable, pieces, refusal, response_of
 from flowtrail.graphql.sse import EventStreamResponse
 from flowtrail.headers import headers_of
+from flowtrail.shares import DEAR, Place
 from flowtrail.throttling import client_of
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ _HEADERS = {
     for media_type in _SINGLE
 }
 _CLIENT_GONE = 499
+_BYTES_LIKE_A_ROW = 1024
+"""Of a body, which take about as long as a row of an answer."""
 _TRY_AGAIN = {"Retry-After": "1"}
 _STATUS = {
     BadUserInput.code: 400,
@@ -73,18 +76,30 @@ _DOCUMENT_STATUS = _STATUS | {LimitExceeded.code: 400}
 
 
 async def respond(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer POST /graphql, as an ASGI application."""
-    response = await post(Request(scope, receive))
-    await response(scope, receive, send)
+    """Answer a POST, or a GET where the settings allow one, as an ASGI application."""
+    place = Place()
+    try:
+        response = await _answer(Request(scope, receive), place)
+        await response(scope, receive, send)
+    finally:
+        place.leave()
 
 
-async def post(request: Request) -> Response:
-    """Answer POST /graphql."""
-    return await answer(request.app.state.endpoint, request)
+class _ToBeMade(Answer):
+    """A response that is made when it is sent."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await respond(scope, receive, send)
 
 
-async def answer(endpoint: Endpoint, request: Request) -> Response:
-    """Return the response to a POST, or to a GET where the settings allow one."""
+async def handle(_: Request) -> Response:
+    """Answer as `respond` does, for routes that want a response to send."""
+    return _ToBeMade(b"", 200, [])
+
+
+async def _answer(request: Request, place: Place) -> Response:
+    """Return the response to a request, which has `place` until that was sent."""
+    endpoint: Endpoint = request.app.state.endpoint
     offered = _ANY if request.method == "POST" else _SINGLE
     media_type = preferred(_header(request, b"accept"), offered)
     body = Body(request)
@@ -92,7 +107,7 @@ async def answer(endpoint: Endpoint, request: Request) -> Response:
         return _refused(body, BadUserInput(f"Accept: only {', '.join(offered)} are on offer"), JSON, 406)
     single = JSON if media_type == EVENT_STREAM else media_type
     try:
-        return await _answer(endpoint, request, body, media_type)
+        return await _executed(endpoint, request, body, place, media_type)
     except HttpRefusal as refused:
         return _refused(body, refused.error, single, refused.status, refused.headers)
     except RequestRefused as refused:
@@ -107,19 +122,24 @@ async def answer(endpoint: Endpoint, request: Request) -> Response:
         return _response(_errors([masked(error)]), single, 500)
 
 
-async def _answer(endpoint: Endpoint, request: Request, body: Body, media_type: str) -> Response:
+async def _executed(endpoint: Endpoint, request: Request, body: Body, place: Place, media_type: str) -> Response:
     if request.method != "POST":
         _require_harmless_get(endpoint, request)
     context = await endpoint.context(_header(request, b"authorization"), client_of(request.scope))
-    parameters, documents = await _parameters(endpoint, request, body, context), endpoint.documents
+    parameters, documents = await _parameters(endpoint, request, body, context, place), endpoint.documents
+    if not place.enter(context.share):
+        await while_connected(request.receive, place.wait(context.share, context.timeout))
     if documents.takes_long(parameters, context.viewer):  # to watch the client costs more than to look a document up
         operation = await while_connected(request.receive, documents.prepared_aside(parameters, context.viewer))
     else:
         operation = documents.operation(parameters, context.viewer)
+    weight = max(operation.weight, body.size // _BYTES_LIKE_A_ROW)
+    if weight > DEAR and operation.type is not OperationType.SUBSCRIPTION:
+        await while_connected(request.receive, place.wait_for_dear(context.share, weight, context.timeout))
     if request.method != "POST" and operation.type is not OperationType.QUERY:
         raise HttpRefusal(405, BadUserInput("query: only queries are answered by GET"), {"Allow": "POST"})
     if media_type == EVENT_STREAM:
-        return await _event_stream(endpoint, request, operation, context)
+        return await _event_stream(endpoint, request, operation, context, place)
     result = await while_connected(request.receive, execute(operation, context))
     if is_unavailable(result):
         return _response(response_of(result), media_type, 503, _TRY_AGAIN)
@@ -140,17 +160,20 @@ def _header(request: Request, name: bytes) -> str | None:
     return None if value is None else value.decode("latin-1")
 
 
-async def _parameters(endpoint: Endpoint, request: Request, body: Body, context: Context) -> OperationRequest:
+async def _parameters(endpoint: Endpoint, request: Request, body: Body, context: Context, place: Place) -> OperationRequest:
     if request.method != "POST":
         return OperationRequest.parse_query_string(request.url.query.encode())
-    return OperationRequest.parse(await body.decoded(context.viewer, endpoint.settings.body_timeout, endpoint.large_bodies))
+    return OperationRequest.parse(await body.decoded(context, place, endpoint.settings.body_timeout, endpoint.large_bodies))
 
 
-async def _event_stream(endpoint: Endpoint, request: Request, operation: Operation, context: Context) -> Response:
+async def _event_stream(endpoint: Endpoint, request: Request, operation: Operation, context: Context, place: Place) -> Response:
     try:
-        return await while_connected(request.receive, EventStreamResponse.begin(endpoint, request, operation, context))
+        stream = await while_connected(request.receive, EventStreamResponse.begin(endpoint, request, operation, context))
     except LimitExceeded as error:
         raise HttpRefusal(429, error) from None
+    if operation.type is OperationType.SUBSCRIPTION:
+        place.leave()  # what it executes from now on, it does for each event
+    return stream
 
 
 def _status_of(errors: list[GraphQLError], media_type: str) -> int:

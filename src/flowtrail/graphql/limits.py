@@ -51,6 +51,9 @@ MAX_OPERATIONS = 20
 MAX_ROWS = 10_000
 """Rows that the pages and lists of a document may hold when all are full."""
 
+CONNECTION_ROWS = 200
+"""Rows that take about as long as one more connection, which has statements of its own."""
+
 _PAGES = {"executions", "flows", "children"}
 _LISTS = {"nodeExecutions": 20, "topErrors": 10, "histogram": 60}
 """Lists without a page size, by how long they usually are at most."""
@@ -81,6 +84,8 @@ class _Measure:
     aliases: int = 0
     directives: int = 0
     introspections: int = 0
+    connections: int = 0
+    """Pages and statistics, each as often as it is written: those of many flows are read together."""
     rows: int = 0
 
     def add(self, other: _Measure) -> None:
@@ -90,15 +95,16 @@ class _Measure:
         self.aliases += other.aliases
         self.directives += other.directives
         self.introspections += other.introspections
+        self.connections += other.connections
         self.rows += other.rows
 
 
 def check(document: DocumentNode, variables: Mapping[str, Any]) -> int:
-    """Return the rows that a document may hold, those of its largest operation.
+    """Return how much a document weighs by its heaviest operation: the rows that may hold, and CONNECTION_ROWS for each connection.
 
     Raises LimitExceeded, saying what was counted, the limit, and in which operation.
     """
-    rows = 0
+    weight = 0
     operations = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
     _compare(len(operations), MAX_OPERATIONS, "operations", "the document")
     walk = _Walk(document, variables)
@@ -113,14 +119,14 @@ def check(document: DocumentNode, variables: Mapping[str, Any]) -> int:
         _compare(measure.directives + len(operation.directives or ()), MAX_DIRECTIVES, "directives", where)
         _compare(measure.introspections, MAX_INTROSPECTIONS, "fields of introspection", where)
         _compare(measure.rows, MAX_ROWS, "rows when all its pages and lists are full", where)
-        rows = max(rows, measure.rows)
+        weight = max(weight, measure.rows + CONNECTION_ROWS * measure.connections)
     _compare(walk.spreads, MAX_SPREADS, "fragment spreads", "the document")
     _compare(walk.repeated, MAX_REPEATED, "repeated fields", "the document")
-    return rows
+    return weight
 
 
-def most_rows(document: DocumentNode) -> int | None:
-    """Return the rows that a document may hold whatever its variables are; None when that is over the limit.
+def most_weight(document: DocumentNode) -> int | None:
+    """Return how much a document weighs at most, whatever its variables are; None when it may be over the limits.
 
     Raises LimitExceeded when it keeps the limits with no variables, not even with those that ask for the smallest pages.
     """
@@ -198,6 +204,7 @@ class _Walk:
             aliases=inner.aliases + (node.alias is not None),
             directives=inner.directives,
             introspections=inner.introspections + (name in ("__schema", "__type")),
+            connections=inner.connections + (name in _PAGES or name == "statistics"),
             rows=rows + max(rows, 1) * inner.rows,
         )
 

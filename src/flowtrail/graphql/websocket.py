@@ -8,6 +8,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 import structlog
+from graphql import OperationType
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from flowtrail import json_text
@@ -20,12 +21,14 @@ from flowtrail.graphql.mailbox import MAX_BEHIND, TooFarBehind
 from flowtrail.graphql.operations import begin
 from flowtrail.graphql.requests import OperationRequest
 from flowtrail.graphql.response import encode
+from flowtrail.shares import DEAR, Place
 from flowtrail.throttling import client_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from flowtrail.graphql.context import Context
+    from flowtrail.graphql.documents import Operation
     from flowtrail.graphql.endpoint import Endpoint
 
 log = structlog.get_logger()
@@ -232,18 +235,35 @@ class _Connection:
         send: Callable[[str], Awaitable[None] | None],
     ) -> None:
         """Send all responses, each behind `before`, and that they are complete; or why there are none."""
+        place = Place()
         try:
-            operation = await self._endpoint.documents.prepared_aside(request, context.viewer)
+            operation = await self._admitted(request, context, place)
             responses = await begin(operation, context, self._endpoint.broadcast, self._cut_off, send)
+            if operation.type is OperationType.SUBSCRIPTION:
+                place.leave()  # what it executes from now on, it does for each event
+            async with aclosing(responses):
+                async for response in responses:
+                    await self._send_text(f"{before}{response}}}")
         except RequestRefused as refused:
             self._operations.pop(operation_id, None)
             await self._send({"id": operation_id, "type": "error", "payload": [error.formatted for error in refused.errors]})
             return
-        async with aclosing(responses):
-            async for response in responses:
-                await self._send_text(f"{before}{response}}}")
+        finally:
+            place.leave()
         self._operations.pop(operation_id, None)
         await self._send({"id": operation_id, "type": "complete"})
+
+    async def _admitted(self, request: OperationRequest, context: Context, place: Place) -> Operation:
+        """Return an operation when it is its turn among those of the same client."""
+        try:
+            if not place.enter(context.share):
+                await place.wait(context.share, context.timeout)
+            operation = await self._endpoint.documents.prepared_aside(request, context.viewer)
+            if operation.weight > DEAR and operation.type is not OperationType.SUBSCRIPTION:
+                await place.wait_for_dear(context.share, operation.weight, context.timeout)
+        except Unavailable as error:  # of this operation only: the others of the socket go on
+            raise RequestRefused.because(error) from None
+        return operation
 
     def _cut_off(self) -> None:
         if not self._closing.done():

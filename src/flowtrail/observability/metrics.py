@@ -50,6 +50,9 @@ connections_turned_away = Counter(
     "flowtrail_connections_turned_away_total", "Connections ended because an address, or all together, had too many.", ["limit"],
     registry=_registry,
 )  # fmt: skip
+held_up = Counter(
+    "flowtrail_requests_held_up_total", "Requests that waited for others of the same client, who had its share.", registry=_registry
+)
 streams = Gauge(
     "flowtrail_streams", "WebSockets and streams of server-sent events that are open.", registry=_registry,
     multiprocess_mode="livesum",

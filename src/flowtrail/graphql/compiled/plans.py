@@ -48,8 +48,8 @@ BYTES_OF_A_CHARACTER = 100
 """Memory of a document that is kept prepared, and of a function compiled of it, each for each of its characters."""
 QUICK = 400
 """Characters of a document that is prepared on the event loop: it takes about two milliseconds at most."""
-_WORTH_IT = 50
-"""A document that may hold so many rows is compiled when it comes for the first time; most that hold fewer never come again."""
+_WORTH_IT = 250
+"""A document that may weigh so much is compiled when it comes for the first time: a page of fifty. Most others never come again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +82,11 @@ class Plans:
         self,
         document: DocumentNode,
         characters: int,
-        most_rows: int | None,
+        most_weight: int | None,
         workshop: Workshop,
         note_compiled: Callable[[Plans, int], None],
     ) -> None:
-        """`most_rows` is how many the document may hold, None for very many.
+        """`most_weight` is how much the document weighs at most (limits.py), None for very much.
 
         `note_compiled` is called for each function that is kept, with the number of `characters` of a document that would take as
         much memory.
@@ -100,7 +100,7 @@ class Plans:
         self._takes_long = characters > QUICK or asking is not None
         """Whether it takes long to compile, or to execute otherwise."""
         self._is_asking = asking is not None
-        self._is_large = self._takes_long or most_rows is None or most_rows >= _WORTH_IT
+        self._is_large = self._takes_long or most_weight is None or most_weight >= _WORTH_IT
         self._uses = 0
         self._note_compiled = note_compiled
         self._conditions = tuple(sorted(_conditions(document) | (asking or set())))

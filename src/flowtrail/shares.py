@@ -1,0 +1,157 @@
+"""What each client may use of the service at the same time: who asks for much waits for themselves, and nobody else (spec 2.10).
+
+A client is a viewer at an address. Without others it is as fast with its share as with all there is: what it waits for is the
+processor. But nobody else ever waits for more than a few statements and parts of answers that are its.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
+
+from flowtrail.addresses import network_of
+from flowtrail.errors import Unavailable
+from flowtrail.observability import metrics
+from flowtrail.turns import Turns
+
+if TYPE_CHECKING:
+    from flowtrail.settings import Settings
+
+_LINE = 1000
+"""Requests that may wait for others of the same client."""
+_DEAR = 10_000
+"""What its dear operations may weigh at the same time (graphql/limits.py): about as much as one of them may alone."""
+DEAR = 1_000
+"""Beyond this weight an operation is dear."""
+_BYTES = 64 * 1024 * 1024
+"""Of its large bodies, from their first bytes until they are answered."""
+
+
+class Gate:
+    """Lets in so much at the same time; who comes first goes first."""
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+        self._line: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return len(self._line)
+
+    def try_enter(self, size: int = 1) -> bool:
+        """Enter if there is room, and nobody waits."""
+        if self._line or size > self._room:
+            return False
+        self._room -= size
+        return True
+
+    async def enter(self, size: int = 1) -> None:
+        """Enter when there is room; whoever does must leave."""
+        if self.try_enter(size):
+            return
+        waiting = size, asyncio.get_running_loop().create_future()
+        self._line.append(waiting)
+        try:
+            await waiting[1]
+        except asyncio.CancelledError:
+            if waiting in self._line:
+                self._line.remove(waiting)
+                self._let_in()  # who needs less room than this one
+            else:
+                self.leave(size)
+            raise
+
+    def leave(self, size: int = 1) -> None:
+        """Make room for who waits."""
+        self._room += size
+        self._let_in()
+
+    def _let_in(self) -> None:
+        while self._line and self._line[0][0] <= self._room:
+            size, waiting = self._line.popleft()
+            self._room -= size
+            if not waiting.done():
+                waiting.set_result(None)
+
+
+class Share:
+    """One client's share: of what is executed, of each pool of connections, and of the memory for large bodies."""
+
+    def __init__(self, operations: int, connections: int) -> None:
+        self.operations = Gate(operations)
+        self.dear = Gate(_DEAR)
+        """By weight. Dear operations wait for each other, and keep nobody else waiting."""
+        self.reading = Gate(connections)
+        self.writing = Gate(connections)
+        self.bytes = Gate(_BYTES)
+        self.turns = Turns()
+        """Of what is executed for its subscriptions."""
+
+
+class Shares:
+    """The shares of all clients that ask for something now."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._operations = settings.operations_per_client
+        self._connections = max(1, settings.pool_size // 3)
+        self._of_clients: WeakValueDictionary[tuple[str, str], Share] = WeakValueDictionary()
+
+    def of(self, viewer: str, address: str) -> Share:
+        """Return the share of a viewer at an address. It is the same for as long as anybody holds it."""
+        client = viewer, network_of(address)
+        share = self._of_clients.get(client)
+        if share is None:
+            share = self._of_clients[client] = Share(self._operations, self._connections)
+        return share
+
+
+class Place:
+    """What one request has of its client's share, until it is answered."""
+
+    __slots__ = ("_has",)
+
+    def __init__(self) -> None:
+        self._has: list[tuple[Share, Gate, int]] = []
+        """The share is held, or the client's next request would be given another."""
+
+    async def hold(self, share: Share, size: int, seconds: float) -> None:
+        """Have room for a body of so many bytes; raises Unavailable when the client's others take it for longer than `seconds`."""
+        await self._enter(share, share.bytes, size, seconds)
+
+    def enter(self, share: Share) -> bool:
+        """Begin an operation, if it does not have to wait for others of the same client."""
+        if not share.operations.try_enter():
+            return False
+        self._has.append((share, share.operations, 1))
+        return True
+
+    async def wait(self, share: Share, seconds: float) -> None:
+        """Begin when it may; raises Unavailable when too many wait already, or those before take longer than `seconds`."""
+        await self._enter(share, share.operations, 1, seconds)
+
+    async def wait_for_dear(self, share: Share, weight: int, seconds: float) -> None:
+        """Go on when a dear operation may; the client's cheap ones do not wait for it meanwhile. Raises as `wait` does."""
+        self._has.remove((share, share.operations, 1))
+        share.operations.leave()
+        await self._enter(share, share.dear, min(weight, _DEAR), seconds)
+
+    def leave(self) -> None:
+        """Give back what it has."""
+        while self._has:
+            _, gate, size = self._has.pop()
+            gate.leave(size)
+
+    async def _enter(self, share: Share, gate: Gate, size: int, seconds: float) -> None:
+        if not gate.try_enter(size):
+            metrics.held_up.inc()
+            if gate.waiting >= _LINE:
+                raise Unavailable(f"{_LINE} requests of yours wait for others already; send it again later")
+            try:
+                async with asyncio.timeout(seconds):
+                    await gate.enter(size)
+            except TimeoutError:
+                raise Unavailable(f"other requests of yours took longer than {seconds:g} s; send it again") from None
+        self._has.append((share, gate, size))
