@@ -31,8 +31,9 @@ _SHUTDOWN_TIMEOUT = 10
 """Seconds that requests under way get to finish."""
 _SWITCH_SECONDS = 0.0002
 """For which the event loop waits at most when a thread runs Python code (graphql/workshop.py); it begins with 0.005."""
-_COLLECT_AFTER = (100_000, 20, 1000)
-"""Containers made and still alive when the garbage collector looks at them; it begins with 700, 10 and 10."""
+_COLLECT_AFTER = (3_000, 1, 1000)
+"""Containers made and still alive when the garbage collector looks at them, which takes two milliseconds; after how many such looks
+it looks at those of before too, and after how many of these at all. It begins with 700, 10 and 10."""
 
 
 def serve(*, host: str = "127.0.0.1", port: Port = 8000, data_dir: DataDir = None, workers: PositiveInt = 1) -> None:
@@ -120,8 +121,8 @@ def _metrics_shared(workers: int) -> Iterator[None]:
 def _lasting(app: FastAPI) -> FastAPI:
     """Tell the garbage collector that what was loaded stays: looking at all of it held up every subscriber for up to a second.
 
-    And that it need not look so often: nothing much is left for it, but a large batch made it look a hundred times. And that
-    threads take turns more often.
+    And that it need not look so often, since nothing much is left for it, but soon at what the last look left, or that grows until
+    to look at it takes fifty milliseconds. And that threads take turns more often.
     """
     gc.freeze()
     gc.set_threshold(*_COLLECT_AFTER)
