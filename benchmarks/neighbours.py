@@ -3,8 +3,9 @@
 One client asks two hundred cheap queries a second, each on its time whatever came of those before. Beside it, in turn, are nobody
 and each of the neighbours below. Service, client and neighbour are processes of their own, so that what a neighbour does with its
 own processor time is not in the client's latencies; since they share a machine nevertheless, the neighbour gives way to the
-others (by 10 degrees of niceness). Each round measures the client alone first. Printed for each neighbour, as medians over the
-rounds: the client's latencies in milliseconds, and its p99 by that of the same round without neighbours.
+others (by 10 degrees of niceness). It has an address of its own. Each round measures the client alone first. Printed for each
+neighbour, as medians over the rounds: the client's latencies in milliseconds, and its p99 by that of the same round without
+neighbours.
 
 On a machine that is busy with other things as well the latencies tell of those. So the processor time that the service itself took
 from when a query was sent until it was answered is printed beside: what the query cost, and what others' requests did before it
@@ -30,6 +31,7 @@ from typing import Any
 import websockets
 from graphql import get_introspection_query
 from uuid_utils.compat import uuid7
+from websockets.asyncio.client import ClientConnection
 
 from costly_documents import CHEAP, DOCUMENTS, RECORD, large, seed
 from flowtrail.bench import client, servers
@@ -42,6 +44,9 @@ SECONDS = 5.0
 SOCKETS = 1000
 SLOW = 100
 GUESSING = 10
+MANY = 30
+ELSEWHERE = "127.0.0.2"
+"""The neighbours' address."""
 MIB = 1024 * 1024
 
 Neighbour = Callable[[int], Awaitable[None]]
@@ -90,27 +95,40 @@ def _processor_ms(pid: int) -> float:
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e6
 
 
+async def fetch(port: int, request: bytes) -> None:
+    """Send a request, and take its answer, whatever it is; or none, from a service that stops."""
+    with suppress(OSError, asyncio.IncompleteReadError):
+        await client.fetch(port, request, ELSEWHERE)
+
+
 async def again_and_again(port: int, requests: list[bytes], connections: int = 1) -> None:
     """Send the requests over and over, whatever the answers are; each connection waits for one before it sends the next."""
 
     async def one() -> None:
         while True:
             for request in requests:
-                await client.fetch(port, request)
+                await fetch(port, request)
 
     await asyncio.gather(*(one() for _ in range(connections)))
+
+
+@asynccontextmanager
+async def socket(port: int) -> AsyncIterator[ClientConnection]:
+    """A WebSocket that says who it is."""
+    subprotocols = [websockets.Subprotocol("graphql-transport-ws")]
+    async with websockets.connect(
+        f"ws://127.0.0.1:{port}/graphql", subprotocols=subprotocols, ping_interval=None, max_size=None, local_addr=(ELSEWHERE, 0)
+    ) as connection:
+        await connection.send(json.dumps({"type": "connection_init", "payload": {"authorization": f"Bearer {TOKEN}"}}))
+        await connection.recv()
+        yield connection
 
 
 async def idle_sockets(port: int) -> None:
     """A thousand WebSockets that were opened and ask for nothing."""
     async with AsyncExitStack() as stack:
         for _ in range(SOCKETS):
-            connection = websockets.connect(
-                f"ws://127.0.0.1:{port}/graphql", subprotocols=[websockets.Subprotocol("graphql-transport-ws")], ping_interval=None
-            )
-            socket = await stack.enter_async_context(connection)
-            await socket.send(json.dumps({"type": "connection_init", "payload": {"authorization": f"Bearer {TOKEN}"}}))
-            await socket.recv()
+            await stack.enter_async_context(socket(port))
         await _at_work()
 
 
@@ -121,7 +139,7 @@ async def slow_senders(port: int) -> None:
     async def one() -> None:
         while True:
             with suppress(OSError):
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                _, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(ELSEWHERE, 0))
                 for byte in request:
                     writer.write(bytes([byte]))
                     await writer.drain()
@@ -136,15 +154,47 @@ async def wrong_tokens(port: int) -> None:
 
     async def one() -> None:
         for number in numbers:
-            await client.fetch(port, client.post("/graphql", body, f"guess-{number}"))
+            await fetch(port, client.post("/graphql", body, f"guess-{number}"))
 
     await asyncio.gather(_at_work(), *(one() for _ in range(GUESSING)))
 
 
 async def dear_documents(port: int) -> None:
     """The dearest documents within the limits, one after the other."""
-    requests = [client.post("/graphql", json.dumps({"query": document}).encode(), TOKEN) for document in DOCUMENTS.values()]
-    await asyncio.gather(_at_work(), again_and_again(port, requests))
+    await asyncio.gather(_at_work(), again_and_again(port, _dear()))
+
+
+async def many_dear_documents(port: int) -> None:
+    """The same from many connections at the same time, each of which begins with another."""
+    requests = _dear()
+    starts = [number % len(requests) for number in range(MANY)]
+    await asyncio.gather(_at_work(), *(again_and_again(port, [*requests[start:], *requests[:start]]) for start in starts))
+
+
+def _dear() -> list[bytes]:
+    return [client.post("/graphql", json.dumps({"query": document}).encode(), TOKEN) for document in DOCUMENTS.values()]
+
+
+async def many_subscriptions(port: int) -> None:
+    """Two thousand subscriptions, each with a document of its own, and ten changes a second for all of them."""
+    fields = "at execution { id status flow { name } initialParamsPreview nodeExecutions { position status } }"
+    async with AsyncExitStack() as stack, asyncio.TaskGroup() as reading:
+        for number in range(20):
+            connection = await stack.enter_async_context(socket(port))
+            for place in range(100):
+                document = f"subscription {{ s{number}_{place}: executionChanges {{ ... on ExecutionChange {{ {fields} }} }} }}"
+                await connection.send(json.dumps({"id": str(place), "type": "subscribe", "payload": {"query": document}}))
+            reading.create_task(_read_all(connection))
+        print("at work", flush=True)
+        while True:
+            given = {"sentAt": _now(), "events": [_started("x")]}
+            await fetch(port, client.post("/graphql", json.dumps({"query": RECORD, "variables": {"input": given}}).encode(), TOKEN))
+            await asyncio.sleep(0.1)
+
+
+async def _read_all(connection: ClientConnection) -> None:
+    async for _ in connection:
+        pass
 
 
 async def new_documents(port: int) -> None:
@@ -153,7 +203,7 @@ async def new_documents(port: int) -> None:
     async def one() -> None:
         for number in count():
             for document in (large(f"a{number}_"), get_introspection_query().replace("IntrospectionQuery", f"I{number}")):
-                await client.fetch(port, client.post("/graphql", json.dumps({"query": document}).encode(), TOKEN))
+                await fetch(port, client.post("/graphql", json.dumps({"query": document}).encode(), TOKEN))
 
     await asyncio.gather(_at_work(), one())
 
@@ -169,16 +219,11 @@ async def large_bodies(port: int) -> None:
 async def large_messages(port: int) -> None:
     """Messages over a WebSocket as large, and as packed, as they may be."""
     message = json.dumps({"type": "ping", "payload": {f"n{number}": number for number in range(65_000)}}, separators=(",", ":"))
-    connection = websockets.connect(
-        f"ws://127.0.0.1:{port}/graphql", subprotocols=[websockets.Subprotocol("graphql-transport-ws")], max_size=None
-    )
-    async with connection as socket:
-        await socket.send(json.dumps({"type": "connection_init", "payload": {"authorization": f"Bearer {TOKEN}"}}))
-        await socket.recv()
+    async with socket(port) as connection:
         print("at work", flush=True)
         while True:
-            await socket.send(message)
-            await socket.recv()
+            await connection.send(message)
+            await connection.recv()
 
 
 async def full_batches(port: int) -> None:
@@ -190,7 +235,7 @@ async def full_batches(port: int) -> None:
             for value, events in (*values, ([[]] * 490_000, 1)):
                 given = {"sentAt": _now(), "events": [_started(value) for _ in range(events)]}
                 body = json.dumps({"query": RECORD, "variables": {"input": given}}).encode()
-                await client.fetch(port, client.post("/graphql", body, TOKEN))
+                await fetch(port, client.post("/graphql", body, TOKEN))
 
     await asyncio.gather(_at_work(), one())
 
@@ -211,6 +256,8 @@ NEIGHBOURS: dict[str, Neighbour] = {
         slow_senders,
         wrong_tokens,
         dear_documents,
+        many_dear_documents,
+        many_subscriptions,
         new_documents,
         large_bodies,
         large_messages,
@@ -300,7 +347,7 @@ async def compare(dsn: str, rounds: int, neighbours: list[str]) -> None:
             statistics.median(getattr(one, what) for one in each) for what in ("p50", "p99", "held_p50", "held_p99", "cpu")
         )
         print(
-            f"{(name or 'nobody').replace('_', ' '):14} p50 {p50:7.1f}  p99 {p99:7.1f} {_spread(by_clock)}   "
+            f"{(name or 'nobody').replace('_', ' '):19} p50 {p50:7.1f}  p99 {p99:7.1f} {_spread(by_clock)}   "
             f"processor: p50 {held_p50:6.1f}  p99 {held_p99:6.1f} {_spread(by_processor)}   "
             f"errors {sum(one.failed for one in each)}  service CPU {cpu:.0%}"
         )

@@ -95,9 +95,9 @@ class _Connection(asyncio.Protocol):
             self._transport.close()
 
 
-async def fetch(port: int, request: bytes) -> tuple[int, bytes]:
-    """Send one request; return the status and body of its answer."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+async def fetch(port: int, request: bytes, address: str = "127.0.0.1") -> tuple[int, bytes]:
+    """Send one request from an address of this machine; return the status and body of its answer."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0))
     try:
         writer.write(request)
         head = await reader.readuntil(_END_OF_HEAD)
