@@ -19,7 +19,7 @@ from typing import TypeVar
 import asyncpg
 
 from flowtrail import changes, database_url, embedded, migrate
-from flowtrail.changes import Position, Tail
+from flowtrail.changes import Position
 from flowtrail.changes.feed import position_now
 from flowtrail.database import Database
 from flowtrail.settings import Settings
@@ -67,8 +67,8 @@ async def measure(dsn: str, count: int) -> None:
         times = [(await timed(lambda: poll(now)))[1] * 1000 for _ in range(200)]
         return f"p50 {statistics.median(times):.2f} ms, at most {max(times):.2f} ms"
 
-    async def catch_up(after: Position) -> int:
-        return sum([len(batch.entries) async for batch, _ in Tail(database).catch_up(after)])
+    async def caught_up(after: Position) -> int:
+        return sum([len(batch.entries) async for batch, _ in changes.catch_up(database, after)])
 
     async def prune() -> int:
         async with database.write() as write:
@@ -78,7 +78,7 @@ async def measure(dsn: str, count: int) -> None:
     show(f"empty poll of an empty feed: {await polls()}")
     show(f"loading {count} changes: {(await timed(lambda: load(dsn, count)))[1]:.1f} s")
     show(f"empty poll: {await polls()}")
-    seen, seconds = await timed(lambda: catch_up(start))
+    seen, seconds = await timed(lambda: caught_up(start))
     show(f"catching up from the start: {seen} changes in {seconds:.1f} s, {seen / seconds:.0f}/s")
     times = []
     while (done := await timed(prune))[0]:

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -13,9 +14,11 @@ from hypothesis import strategies as st
 from uuid_utils.compat import uuid7
 
 from flowtrail import shares
-from live import event_stream, socket
+from flowtrail.graphql.loaders import COUNT_SECONDS
+from live import Socket, event_stream, socket
 from locks import locked
 from metrics import metric
+from processes import serving
 from properties import examples
 from raw import wire
 from recorder import finished, send, started
@@ -159,32 +162,102 @@ async def test_a_line_has_an_end(start: Start, database_url: str, monkeypatch: p
     await assert_good(*answers)
 
 
-async def test_who_does_not_read_their_answer_has_their_place_for_as_long(start: Start) -> None:
-    service = await start(operations_per_client=1, request_timeout=1)
+async def test_who_does_not_read_answers_gets_no_more_large_ones(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shares, "_BYTES", 25_000_000)
+    service = await start(operations_per_client=1)
     for _ in range(20):
         id_ = str(uuid7())
         await send(service, started(id_), finished(id_, result="x" * 1_000_000))
-    body = json.dumps({"query": "{ executions(first: 20) { edges { node { result } } } }"})
+    large = "{ executions(first: 20) { edges { node { result } } } }"
+    body = json.dumps({"query": large})
     head = "POST /graphql HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
-    before = await held_up(service)
     async with wire(service) as connection:
         await connection.send(f"{head}content-length: {len(body)}\r\n\r\n{body}".encode())
         await connection.read(100)
-        await assert_good(post(service, CHEAP))
-        refused = await post(service, CHEAP, "127.0.0.1")
+        await assert_good(post(service, CHEAP, "127.0.0.1"), post(service, large, THERE))
+        refused = await post(service, large, "127.0.0.1")
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
         assert refused.json()["errors"][0] == {
-            "message": "other requests of yours took longer than 1 s; send it again",
+            "message": "more than 25000000 bytes of answers to you are not read yet; send it again when they are",
             "extensions": {"code": "UNAVAILABLE"},
         }
-        async with socket(service) as client:
-            await client.subscribe(CHEAP)
+        async with socket(service, max_size=None) as client:
+            await client.subscribe(large)
             message = await client.receive()
             assert (message["type"], message["payload"][0]["extensions"]) == ("error", {"code": "UNAVAILABLE"})
             await client.send({"type": "ping"})
             assert await client.receive() == {"type": "pong"}
-    await assert_good(post(service, CHEAP, "127.0.0.1"))
-    assert await held_up(service) >= before + 2
+    async with asyncio.timeout(20):
+        while (await post(service, large, "127.0.0.1")).status_code != 200:
+            await asyncio.sleep(0.01)
+
+
+async def test_to_wait_for_ones_own_is_part_of_an_operations_time(start: Start, database_url: str) -> None:
+    service = await start(operations_per_client=1, request_timeout=1.5)
+    loop = asyncio.get_running_loop()
+    async with locked(database_url, "flow"):
+        began = loop.time()
+        answers = await asyncio.gather(*(post(service, HELD) for _ in range(4)))
+        assert {answer.json()["errors"][0]["extensions"]["code"] for answer in answers} == {"TIMEOUT", "UNAVAILABLE"}
+        assert loop.time() - began < 5  # one after the other it would be 6
+
+
+async def test_a_count_is_told_however_long_it_waited_for_a_connection(start: Start, database_url: str) -> None:
+    service = await start(pool_size=3, request_timeout=60)
+    ids = [str(uuid7()) for _ in range(3)]
+    await send(service, *(started(id_) for id_ in ids))
+    before = await held_up(service)
+    async with locked(database_url, "flow") as waiting:
+        others = posting(service, HELD)
+        await waiting(1)
+        counted = posting(service, "{ executions(first: 0, filter: {status: [PENDING]}) { totalCount } }")
+        await asyncio.sleep(COUNT_SECONDS + 0.5)
+        assert not counted.done()
+    assert (await counted).json() == {"data": {"executions": {"totalCount": 3}}}
+    await assert_good(others)
+    assert await held_up(service) == before  # it has a place, and waits for a connection only
+
+
+async def test_subscribers_to_the_same_do_not_wait_for_each_others_queries(
+    start: Start, database_url: str, record_token: str
+) -> None:
+    service = await start(pool_size=3)
+    document = "subscription { executionChanges { ... on ExecutionChange { executionId execution { initialParams } } } }"
+    async with socket(service, token=record_token) as first, socket(service) as second:
+        for client in (first, second):
+            await client.subscribe(document)
+        for client in (first, second):
+            await until_it_follows(service, client)
+        async with locked(database_url, "recorder") as waiting:
+            await first.subscribe(CHEAP, id_="query")
+            await waiting(1)
+            wanted = str(uuid7())
+            await send(service, started(wanted))
+            while (await second.event())["executionId"] != wanted:
+                pass
+
+
+async def until_it_follows(service: Service, client: Socket) -> None:
+    """Record until a subscriber is told of it."""
+    while True:
+        await send(service, started(str(uuid7())))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await client.event()
+                return
+
+
+async def test_who_waits_is_answered_when_the_service_stops(database_url: str, tmp_path: Path) -> None:
+    async with serving(database_url, tmp_path / "data", FLOWTRAIL_REQUEST_TIMEOUT="2") as process:
+        async with locked(database_url, "flow"), httpx2.AsyncClient(base_url=process.url, timeout=30) as client:
+            answers = [asyncio.create_task(client.post("/graphql", json={"query": HELD})) for _ in range(40)]
+            async with asyncio.timeout(20):
+                while await metric(client, "flowtrail_requests_held_up_total") < 30:
+                    await asyncio.sleep(0.01)
+            await process.stop()
+            for answer in await asyncio.gather(*answers):
+                assert answer.json()["errors"][0]["extensions"]["code"] in ("TIMEOUT", "UNAVAILABLE"), answer.text
+        assert not [line for line in process.lines if '"level": "error"' in line]
 
 
 async def test_open_streams_have_no_place(start: Start) -> None:
@@ -216,6 +289,26 @@ async def test_large_bodies_wait_for_each_other(start: Start, monkeypatch: pytes
         await assert_good(post(service, CHEAP, "127.0.0.1"), post(service, large, THERE))
         assert not waits.done()
     await assert_good(waits)
+
+
+async def test_a_large_batch_is_recorded_beside_a_reader_who_asks_for_much(start: Start, record_token: str) -> None:
+    service = await start()
+    for _ in range(2):
+        await send(service, *(started(str(uuid7()), params={"words": ["x" * 20] * 300}) for _ in range(50)))
+    pages = " ".join(f"p{number}: executions(first: 100) {{ edges {{ node {{ initialParams }} }} }}" for number in range(3))
+    recorded = asyncio.Event()
+
+    async def read() -> None:
+        while not recorded.is_set():
+            await assert_good(post(service, f"{{ {pages} }}", THERE))
+
+    async with asyncio.TaskGroup() as readers:
+        for _ in range(10):
+            readers.create_task(read())
+        events = [started(str(uuid7()), params={"numbers": [{"n": number} for number in range(60)]}) for _ in range(1000)]
+        receipts = await send(service, *events)
+        recorded.set()
+    assert {receipt["outcome"] for receipt in receipts} == {"ACCEPTED"}
 
 
 SIZES = st.integers(1, 5)

@@ -70,7 +70,7 @@ class Statements:
 @pytest.fixture
 def statements(monkeypatch: pytest.MonkeyPatch) -> Statements:
     """Watches every connection of the pools that are opened after it, and lets counts take their time."""
-    monkeypatch.setattr(import_module("flowtrail.graphql.execution_connection"), "COUNT_SECONDS", 60)
+    monkeypatch.setattr(import_module("flowtrail.graphql.loaders"), "COUNT_SECONDS", 60)
     watched = Statements()
 
     async def watch(connection: asyncpg.Connection[asyncpg.Record]) -> None:

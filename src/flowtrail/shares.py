@@ -7,6 +7,7 @@ processor. But nobody else ever waits for more than a few statements and parts o
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
@@ -26,7 +27,9 @@ _DEAR = 10_000
 DEAR = 1_000
 """Beyond this weight an operation is dear."""
 _BYTES = 64 * 1024 * 1024
-"""Of its large bodies, from their first bytes until they are answered."""
+"""Of its large bodies, from their first bytes until they are answered; and of its large answers, until they were sent."""
+_KEPT = 100
+"""Shares that are held even when their clients ask for nothing, since most ask again soon."""
 
 
 class Gate:
@@ -87,7 +90,10 @@ class Share:
         self.reading = Gate(connections)
         self.writing = Gate(connections)
         self.bytes = Gate(_BYTES)
-        self.turns = Turns()
+        self.unsent = Gate(_BYTES)
+        self.client = object()
+        """What stands for it where clients take turns."""
+        self.turns = Turns(self.client)
         """Of what is executed for its subscriptions."""
 
 
@@ -98,14 +104,20 @@ class Shares:
         self._operations = settings.operations_per_client
         self._connections = max(1, settings.pool_size // 3)
         self._of_clients: WeakValueDictionary[tuple[str, str], Share] = WeakValueDictionary()
+        self._latest: deque[Share] = deque(maxlen=_KEPT)
 
     def of(self, viewer: str, address: str) -> Share:
         """Return the share of a viewer at an address. It is the same for as long as anybody holds it."""
         client = viewer, network_of(address)
         share = self._of_clients.get(client)
         if share is None:
-            share = self._of_clients[client] = Share(self._operations, self._connections)
+            share = self._of_clients[client] = self.another()
+            self._latest.append(share)
         return share
+
+    def another(self) -> Share:
+        """Return a share that is no client's."""
+        return Share(self._operations, self._connections)
 
 
 class Place:
@@ -122,29 +134,49 @@ class Place:
         await self._enter(share, share.bytes, size, seconds)
 
     def enter(self, share: Share) -> bool:
-        """Begin an operation, if it does not have to wait for others of the same client."""
-        if not share.operations.try_enter():
+        """Begin an operation, if it does not have to wait for others of the same client, or has begun."""
+        gate = share.operations
+        if (share, gate, 1) in self._has:
+            return True
+        if not gate.try_enter():
             return False
-        self._has.append((share, share.operations, 1))
+        self._has.append((share, gate, 1))
         return True
 
-    async def wait(self, share: Share, seconds: float) -> None:
-        """Begin when it may; raises Unavailable when too many wait already, or those before take longer than `seconds`."""
-        await self._enter(share, share.operations, 1, seconds)
+    async def wait(self, share: Share, seconds: float) -> float:
+        """Begin when it may; return how many of the seconds are left to execute it in.
 
-    async def wait_for_dear(self, share: Share, weight: int, seconds: float) -> None:
-        """Go on when a dear operation may; the client's cheap ones do not wait for it meanwhile. Raises as `wait` does."""
-        self._has.remove((share, share.operations, 1))
-        share.operations.leave()
-        await self._enter(share, share.dear, min(weight, _DEAR), seconds)
+        Raises Unavailable when too many wait already, or those before take longer.
+        """
+        return await self._enter(share, share.operations, 1, seconds)
+
+    async def wait_for_dear(self, share: Share, weight: int, seconds: float) -> float:
+        """Go on when a dear operation may; cheap ones of the client do not wait meanwhile. Returns and raises as `wait` does."""
+        self._leave([(share, share.operations, 1)])
+        return await self._enter(share, share.dear, min(weight, _DEAR), seconds)
+
+    def answered(self) -> None:
+        """Have no place any more, but for what is still to be sent: a client that does not read locks itself out of nothing."""
+        self._leave([has for has in self._has if has[1] is not has[0].unsent])
+
+    def hold_answer(self, share: Share, size: int) -> None:
+        """Have room for an answer until it was sent; raises Unavailable when there is none."""
+        size = min(size, _BYTES)
+        if not share.unsent.try_enter(size):
+            raise Unavailable(f"more than {_BYTES} bytes of answers to you are not read yet; send it again when they are")
+        self._has.append((share, share.unsent, size))
 
     def leave(self) -> None:
         """Give back what it has."""
-        while self._has:
-            _, gate, size = self._has.pop()
+        self._leave(self._has)
+
+    def _leave(self, what: list[tuple[Share, Gate, int]]) -> None:
+        self._has = [has for has in self._has if has not in what]
+        for _, gate, size in what:
             gate.leave(size)
 
-    async def _enter(self, share: Share, gate: Gate, size: int, seconds: float) -> None:
+    async def _enter(self, share: Share, gate: Gate, size: int, seconds: float) -> float:
+        began = time.monotonic()
         if not gate.try_enter(size):
             metrics.held_up.inc()
             if gate.waiting >= _LINE:
@@ -155,3 +187,4 @@ class Place:
             except TimeoutError:
                 raise Unavailable(f"other requests of yours took longer than {seconds:g} s; send it again") from None
         self._has.append((share, gate, size))
+        return seconds - (time.monotonic() - began)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
 import time
+from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Generator, Iterable
-from itertools import count
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
@@ -23,11 +22,15 @@ _IDLE = 0.00005
 class Turns:
     """The turns of one piece of work. Its parts that wait for the next are let in one after the other, as many as fit into it."""
 
-    def __init__(self) -> None:
+    def __init__(self, client: object | None = None) -> None:
+        """Work for a `client` goes on one piece at a time, and the clients take turns. Without one it gives way to what is small
+        only: there is little of it at once, and others may wait for it, as for a transaction's locks.
+        """
+        self._client = client
         self._ends = time.monotonic() + _SHARE
         self._parts: asyncio.Lock | None = None
         self._are_others = False
-        self._taken = 0
+        self._has_begun = False
         self.were_taken = False
         """Whether others had one meanwhile."""
 
@@ -38,9 +41,10 @@ class Turns:
 
     async def next(self) -> None:
         """Return when there is time left: others have nothing to do, or did enough of it."""
-        if not self._taken and not self._are_others:
-            # The first went by while something was waited for: what is not large is finished in this one.
-            self._begin()
+        if not self._has_begun:
+            # The first turn went by while something was waited for: what is not large is finished in this one.
+            self._has_begun = True
+            self._ends = time.monotonic() + _SHARE
             return
         if self._parts is None:
             self._parts = asyncio.Lock()
@@ -48,49 +52,47 @@ class Turns:
             if time.monotonic() > self._ends:
                 self._are_others = self.were_taken = True
                 try:
-                    await _line().leave_to_others(self._taken)
+                    await (_others() if self._client is None else _line().others(self._client))
                 finally:
                     self._are_others = False
-                    self._begin()
-
-    def _begin(self) -> None:
-        self._taken += 1
-        self._ends = time.monotonic() + _SHARE
+                    self._ends = time.monotonic() + _SHARE
 
 
 class _Line:
-    """All large pieces of work of an event loop, of which one at a time goes on: that which had the fewest turns."""
+    """All clients' large pieces of work of an event loop, of which one at a time goes on."""
 
     def __init__(self) -> None:
         self._is_taken = False
-        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
-        self._came = count()
+        self._waiting: OrderedDict[object, deque[asyncio.Future[None]]] = OrderedDict()
+        """By client, who had a turn last is last."""
 
-    async def leave_to_others(self, turns: int) -> None:
-        """Return when it is the turn of a piece of work that had so many, and everybody else had theirs."""
+    async def others(self, client: object) -> None:
+        """Return when it is the turn of a client's piece of work that came first, and everybody else had theirs."""
         if self._is_taken:
-            await self._wait(turns)
+            await self._wait(client)
         self._is_taken = True
         try:
             await _others()
         finally:
-            self._is_taken = False
             self._call_next()
 
-    async def _wait(self, turns: int) -> None:
+    async def _wait(self, client: object) -> None:
         called: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (turns, next(self._came), called))
+        self._waiting.setdefault(client, deque()).append(called)
         try:
             await called
         except asyncio.CancelledError:
             if called.done() and not called.cancelled():
-                self._is_taken = False
                 self._call_next()
             raise
 
     def _call_next(self) -> None:
+        self._is_taken = False
         while self._waiting:
-            called = heapq.heappop(self._waiting)[2]
+            client, line = self._waiting.popitem(last=False)
+            called = line.popleft()
+            if line:
+                self._waiting[client] = line
             if not called.done():
                 self._is_taken = True  # or another would come in between
                 called.set_result(None)

@@ -22,7 +22,7 @@ from flowtrail.changes.feed import (
     reset,
 )
 from flowtrail.changes.position import POSITION_COLUMNS, Position
-from flowtrail.changes.tail import Batch, Follower, Joined, Tail
+from flowtrail.changes.tail import Batch, Follower, Joined, Tail, catch_up
 
 __all__ = [
     "BATCH",
@@ -38,6 +38,7 @@ __all__ = [
     "ResyncRequired",
     "Tail",
     "append",
+    "catch_up",
     "ensure_epoch",
     "prune",
     "read_after",

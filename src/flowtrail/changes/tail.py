@@ -50,6 +50,25 @@ class Follower(Protocol):
         """Learn that the feed was started anew: there is no next change."""
 
 
+async def catch_up(database: Database, position: Position, until: Snapshot | None = None) -> AsyncIterator[tuple[Batch, Position]]:
+    """Yield what came after `position`, piece by piece, with the position after each.
+
+    It ends with what is visible in `until` if that is given (`position` is inside a batch that ends there), else with what is
+    visible now. Raises ResyncRequired for a position that can't be served.
+    """
+    is_last = False
+    while not is_last:
+        began_at_rest = position.batch is None
+        async with database.read() as read:
+            try:
+                entries, position = await read_after(read, position, CATCH_UP_BATCH)
+            except EpochChanged:
+                raise ResyncRequired(ResyncReason.DATABASE_REPLACED) from None
+        is_last = position.batch is None and (began_at_rest or position.seen == until)
+        if entries or is_last:
+            yield Batch(entries), position
+
+
 class Tail:
     """The one reader of the feed's end. It reads only while somebody follows."""
 
@@ -78,24 +97,6 @@ class Tail:
     def leave(self, follower: Follower) -> None:
         """Give `follower` nothing more."""
         self._followers.discard(follower)
-
-    async def catch_up(self, position: Position, until: Snapshot | None = None) -> AsyncIterator[tuple[Batch, Position]]:
-        """Yield what came after `position`, piece by piece, with the position after each.
-
-        It ends with what is visible in `until` if that is given (`position` is inside a batch that ends there), else with what is
-        visible now. Raises ResyncRequired for a position that can't be served.
-        """
-        is_last = False
-        while not is_last:
-            began_at_rest = position.batch is None
-            async with self._database.read() as read:
-                try:
-                    entries, position = await read_after(read, position, CATCH_UP_BATCH)
-                except EpochChanged:
-                    raise ResyncRequired(ResyncReason.DATABASE_REPLACED) from None
-            is_last = position.batch is None and (began_at_rest or position.seen == until)
-            if entries or is_last:
-                yield Batch(entries), position
 
     async def run(self) -> None:
         """Follow the feed until cancelled, whatever happens to the database."""

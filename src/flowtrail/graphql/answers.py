@@ -32,6 +32,7 @@ class AnswerInPieces(Answer):
 
     def __init__(self, pieces: list[bytes], status: int, headers: list[tuple[bytes, bytes]]) -> None:
         super().__init__(b"", status, headers)
+        self.size = sum(map(len, pieces))
         self._pieces = pieces[::-1]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from flowtrail.database import Database
     from flowtrail.graphql.compiled.plans import Prepared
     from flowtrail.graphql.context import Context
+    from flowtrail.shares import Share
 
 log = structlog.get_logger()
 
@@ -59,12 +60,14 @@ class Renderer:
         self._executor = executor
         self._context = context
         self._prepared = prepared
+        self.share = context.share
+        """Of whom it executes for."""
         self.key = (query, _operation_name(executor), _shared_variables(executor), context.viewer.servers)
         """What subscribers have in common who get the same messages; where they began does not matter."""
 
     async def turn(self) -> None:
         """Wait for its turn: thousands of documents may wait for the same change."""
-        turns = self._context.share.turns
+        turns = self.share.turns
         if turns.are_over:
             await turns.next()
 
@@ -79,12 +82,12 @@ class Renderer:
         """Wait for a database that is away, or the change would be lost to its subscribers."""
         while True:
             try:
-                return await completed(event, self._context.following(), self._ahead)
+                return await completed(event, self._context.following(self.share), self._ahead)
             except (Unavailable, TimedOut):
                 await asyncio.sleep(_PAUSE)
 
     async def _result(self, event: Any) -> ExecutionResult:
-        context = self._context.following()
+        context = self._context.following(self.share)
         if self._prepared is not None:
             with suppress(Exception):  # graphql-core meets the same, and reports it
                 return ExecutionResult(await self._prepared.function(event, self._prepared.run(context)), None)
@@ -145,6 +148,11 @@ class _Group:
         if any(self._renderer.chosen.wants(entry.change) for entry in batch.entries):
             self._batches.put(batch.number, batch, len(batch.entries))
 
+    def render_for(self, share: Share, common: Share) -> None:
+        """Learn whose a new member is: of several clients none waits for what another has under way."""
+        if self._renderer.share is not share:
+            self._renderer.share = common
+
     def stop(self, reason: changes.ResyncReason) -> None:
         self._batches.end(changes.ResyncRequired(reason))
 
@@ -195,9 +203,11 @@ class _Group:
 class Broadcast:
     """All groups of subscribers of the process."""
 
-    def __init__(self, database: Database, tail: Tail) -> None:
+    def __init__(self, database: Database, tail: Tail, share: Share) -> None:
+        """`share` is that of whoever gets the same messages as other clients."""
         self._database = database
         self._tail = tail
+        self._share = share
         self._groups: dict[Any, _Group] = {}
         self._loading: OrderedDict[int, tuple[asyncio.Future[LoadedBatch], int]] = OrderedDict()
 
@@ -225,6 +235,7 @@ class Broadcast:
             # Not before: what comes while the subscriber still reads what it missed would wait in vain, and cut it off.
             nonlocal group
             group = self._group_of(renderer)
+            group.render_for(renderer.share, self._share)
             group.mailboxes.add(mailbox)
             joined = await self._tail.join(group)
             mailbox.since = joined.number

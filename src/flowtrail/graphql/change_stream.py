@@ -125,12 +125,12 @@ class ChangeStream:
         if position is None:
             await join()
             return
-        async for batch, reached in self._tail.catch_up(position):
+        async for batch, reached in changes.catch_up(self._database, position):
             position = reached
             yield await LoadedBatch.load(self._database, batch, self.chosen)
         joined = await join()
         gap = position.inside(joined.position.seen, 0)
-        async for batch, _ in self._tail.catch_up(gap, until=joined.position.seen):
+        async for batch, _ in changes.catch_up(self._database, gap, until=joined.position.seen):
             yield await LoadedBatch.load(self._database, batch, self.chosen)
 
     async def __aiter__(self) -> AsyncIterator[ExecutionChangeEvent]:

@@ -43,9 +43,12 @@ class Context(BaseContext):
         """Return a context for the next operation of the same viewer."""
         return Context(self.database, self.tail, self.viewer, self.timeout, self.share)
 
-    def following(self) -> Context:
-        """Return a context for the next event: what is read for it may not be older than its change, as a standby can be."""
-        return Context(self.database.primary, self.tail, self.viewer, self.timeout, self.share)
+    def following(self, share: Share | None = None) -> Context:
+        """Return a context for the next event, which is executed for its own client or for those who have this share. What is read
+        for it may not be older than its change, as a standby can be.
+        """
+        share = share or self.share
+        return Context(self.database.primary.shared_by(share), self.tail, self.viewer, self.timeout, share)
 
     def require_reader(self) -> None:
         """Raise unless the viewer may read."""

@@ -30,7 +30,7 @@ class Endpoint:
         self.large_bodies = LargeBodies(self.documents)
         self.streams = Streams(service.settings.streams_per_client)
         self._shares = Shares(service.settings)
-        self.broadcast = Broadcast(service.database.primary, service.tail)
+        self.broadcast = Broadcast(service.database.primary, service.tail, self._shares.another())
         self.stopping = asyncio.Event()
         """Set when the process stops: streams end, and their clients connect anew."""
         self._service = service

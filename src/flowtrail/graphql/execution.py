@@ -25,25 +25,31 @@ _unwinding: set[asyncio.Future[Any]] = set()
 """Work that was cancelled and has not ended yet. Nobody waits for it: a database that hangs could hold it up for long."""
 
 
-async def completed(work: Awaitable[ExecutionResult], seconds: float) -> ExecutionResult:
-    """Return a result with its errors coded; of an operation that takes longer than `seconds`, TIMEOUT and nothing else."""
+async def completed(work: Awaitable[ExecutionResult], seconds: float, receive: Receive | None = None) -> ExecutionResult:
+    """Return a result with its errors coded; of an operation that takes longer than `seconds`, TIMEOUT and nothing else.
+
+    Raises ClientDisconnect when the client goes first, which `receive` tells. The request's body must have been read.
+    """
     try:
-        result = await within(seconds, work)
+        result = await within(seconds, work, receive)
     except TimedOut as error:
         return ExecutionResult(None, [GraphQLError(error.message, extensions={"code": error.code})])
     return ExecutionResult(result.data, [coded(error) for error in result.errors]) if result.errors else result
 
 
-async def within(seconds: float, work: Awaitable[T]) -> T:
-    """Return what `work` returns; raises TimedOut after `seconds`, and leaves nothing running that anybody waits for."""
+async def within(seconds: float, work: Awaitable[T], receive: Receive | None = None) -> T:
+    """Return what `work` returns; raises TimedOut after `seconds`, or ClientDisconnect when the client goes, which `receive` tells.
+
+    It leaves nothing running that anybody waits for.
+    """
     loop = asyncio.get_running_loop()
     outcome: asyncio.Future[T] = loop.create_future()
     task = loop.create_task(_told(outcome, work))
-    timer = loop.call_later(seconds, _time_out, outcome, seconds)
+    watch = _Ends(outcome, seconds, receive)
     try:
         return await outcome
     finally:
-        timer.cancel()
+        watch.stop()
         _cancel(task)
         if outcome.done() and not outcome.cancelled():
             outcome.exception()  # whoever was cancelled at the last moment has not seen it
@@ -64,9 +70,41 @@ async def _told(outcome: asyncio.Future[T], work: Awaitable[T]) -> None:
             outcome.set_result(result)
 
 
-def _time_out(outcome: asyncio.Future[Any], seconds: float) -> None:
-    if not outcome.done():
-        outcome.set_exception(TimedOut(f"the operation took longer than {seconds:g} s and was cancelled"))
+class _Ends:
+    """What ends work before it is done. Most is done before it is worth to look for more than one."""
+
+    __slots__ = ("_outcome", "_seconds", "_timer", "_watching")
+
+    def __init__(self, outcome: asyncio.Future[Any], seconds: float, receive: Receive | None) -> None:
+        self._outcome = outcome
+        self._seconds = seconds
+        self._watching: asyncio.Task[None] | None = None
+        call_later = outcome.get_loop().call_later
+        if receive is None or seconds <= UNWATCHED_SECONDS:
+            self._timer = call_later(seconds, self._time_out)
+        else:
+            self._timer = call_later(UNWATCHED_SECONDS, self._watch, receive)
+
+    def stop(self) -> None:
+        self._timer.cancel()
+        if self._watching is not None:
+            self._watching.cancel()
+
+    def _watch(self, receive: Receive) -> None:
+        loop = self._outcome.get_loop()
+        self._timer = loop.call_later(self._seconds - UNWATCHED_SECONDS, self._time_out)
+        self._watching = loop.create_task(self._until_disconnected(receive))
+
+    async def _until_disconnected(self, receive: Receive) -> None:
+        await disconnected(receive)
+        self._fail(ClientDisconnect())
+
+    def _time_out(self) -> None:
+        self._fail(TimedOut(f"the operation took longer than {self._seconds:g} s and was cancelled"))
+
+    def _fail(self, error: Exception) -> None:
+        if not self._outcome.done():
+            self._outcome.set_exception(error)
 
 
 async def while_connected(receive: Receive, work: Awaitable[T]) -> T:

@@ -80,6 +80,8 @@ async def respond(scope: Scope, receive: Receive, send: Send) -> None:
     place = Place()
     try:
         response = await _answer(Request(scope, receive), place)
+        if not isinstance(response, EventStreamResponse):
+            place.answered()
         await response(scope, receive, send)
     finally:
         place.leave()
@@ -126,25 +128,41 @@ async def _executed(endpoint: Endpoint, request: Request, body: Body, place: Pla
     if request.method != "POST":
         _require_harmless_get(endpoint, request)
     context = await endpoint.context(_header(request, b"authorization"), client_of(request.scope))
-    parameters, documents = await _parameters(endpoint, request, body, context, place), endpoint.documents
-    if not place.enter(context.share):
-        await while_connected(request.receive, place.wait(context.share, context.timeout))
-    if documents.takes_long(parameters, context.viewer):  # to watch the client costs more than to look a document up
-        operation = await while_connected(request.receive, documents.prepared_aside(parameters, context.viewer))
-    else:
-        operation = documents.operation(parameters, context.viewer)
-    weight = max(operation.weight, body.size // _BYTES_LIKE_A_ROW)
-    if weight > DEAR and operation.type is not OperationType.SUBSCRIPTION:
-        await while_connected(request.receive, place.wait_for_dear(context.share, weight, context.timeout))
+    operation = await _admitted(endpoint, request, body, context, place)
     if request.method != "POST" and operation.type is not OperationType.QUERY:
         raise HttpRefusal(405, BadUserInput("query: only queries are answered by GET"), {"Allow": "POST"})
     if media_type == EVENT_STREAM:
         return await _event_stream(endpoint, request, operation, context, place)
-    result = await while_connected(request.receive, execute(operation, context))
+    result = await execute(operation, context, request.receive)
     if is_unavailable(result):
         return _response(response_of(result), media_type, 503, _TRY_AGAIN)
     status = _status_of(result.errors or [], media_type) if is_request_error(result) else 200
-    return _response(response_of(result), media_type, status)
+    response = _response(response_of(result), media_type, status)
+    if isinstance(response, AnswerInPieces):
+        place.hold_answer(context.share, response.size)
+    return response
+
+
+async def _admitted(endpoint: Endpoint, request: Request, body: Body, context: Context, place: Place) -> Operation:
+    """Return the operation when it is its turn among those of the same client."""
+    parameters, documents = await _parameters(endpoint, request, body, context, place), endpoint.documents
+    if documents.takes_long(parameters, context.viewer):  # to watch the client costs more than to look a document up
+        await _begin(request, context, place)
+        operation = await while_connected(request.receive, documents.prepared_aside(parameters, context.viewer))
+    else:
+        operation = documents.operation(parameters, context.viewer)
+    if operation.type is OperationType.SUBSCRIPTION:
+        return operation
+    await _begin(request, context, place)
+    weight = max(operation.weight, body.size // _BYTES_LIKE_A_ROW)
+    if weight > DEAR:
+        context.timeout = await while_connected(request.receive, place.wait_for_dear(context.share, weight, context.timeout))
+    return operation
+
+
+async def _begin(request: Request, context: Context, place: Place) -> None:
+    if not place.enter(context.share):
+        context.timeout = await while_connected(request.receive, place.wait(context.share, context.timeout))
 
 
 def _require_harmless_get(endpoint: Endpoint, request: Request) -> None:

@@ -1,5 +1,6 @@
 """Batch functions: what many resolvers ask for at once is read in one statement (spec 2.9). They live for one operation."""
 
+import asyncio
 import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
@@ -16,6 +17,9 @@ from flowtrail.graphql.loader import Loader, Pace
 from flowtrail.page_cursors import PageCursors
 from flowtrail.pagination import PageRequest, Position
 from flowtrail.statistics import Bucket, ErrorGroup, Percentiles, Summary
+
+COUNT_SECONDS = 2
+"""A count that takes longer is given up: it never costs the list."""
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -73,6 +77,11 @@ class Loaders:
     @cached_property
     def totals(self) -> Loader[tuple[uuid.UUID, bool | None], Counter[str]]:
         return Loader(self._batches.totals, self.pace)
+
+    @cached_property
+    def count_in_time(self) -> Loader[tuple[uuid.UUID | None, Selection], tuple[int, bool]]:
+        """As `bounded_count`, but that it is given up after COUNT_SECONDS, as totals are."""
+        return Loader(partial(self._batches.bounded_counts, seconds=COUNT_SECONDS), self.pace)
 
     @cached_property
     def bounded_count(self) -> Loader[tuple[uuid.UUID | None, Selection], tuple[int, bool]]:
@@ -176,15 +185,17 @@ class _Batches:
     async def totals(self, keys: list[tuple[uuid.UUID, bool | None]]) -> list[Counter[str]]:
         result: dict[tuple[uuid.UUID, bool | None], Counter[str]] = {}
         for is_preview, group in _grouped(keys, lambda key: key[1]):
-            async with self._database.read() as read:
+            async with self._database.read() as read, asyncio.timeout(COUNT_SECONDS):
                 counted = await counts.totals(read, [key for key, _ in group], is_preview)
             result.update({(key, is_preview): counted[key] for key, _ in group})
         return [result[key] for key in keys]
 
-    async def bounded_counts(self, keys: list[tuple[uuid.UUID | None, Selection]]) -> list[tuple[int, bool]]:
+    async def bounded_counts(
+        self, keys: list[tuple[uuid.UUID | None, Selection]], seconds: float | None = None
+    ) -> list[tuple[int, bool]]:
         result: dict[tuple[uuid.UUID | None, Selection], tuple[int, bool]] = {}
         for selection, group in _grouped(keys, lambda key: key[1]):
-            async with self._database.read() as read:
+            async with self._database.read() as read, asyncio.timeout(seconds):
                 counted = await executions.bounded_counts(read, [scope for scope, _ in group], selection, page_cursors.COUNT_BOUND)
             result.update(zip(group, counted, strict=True))
         return [result[key] for key in keys]

@@ -22,17 +22,18 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
     from graphql import Executor, MiddlewareManager
+    from starlette.types import Receive
 
     from flowtrail.graphql.broadcast import Broadcast
     from flowtrail.graphql.context import Context
     from flowtrail.graphql.documents import Operation
 
 
-async def execute(operation: Operation, context: Context) -> ExecutionResult:
-    """Execute a query or mutation; raises RequestRefused when it can't be executed."""
+async def execute(operation: Operation, context: Context, receive: Receive | None = None) -> ExecutionResult:
+    """Execute a query or mutation. Raises RequestRefused when that can not be, ClientDisconnect when `receive` tells of it."""
     if operation.type is OperationType.SUBSCRIPTION:
         raise RequestRefused.because(BadUserInput("query: subscriptions need a WebSocket, or Accept: text/event-stream"))
-    return await observed(operation, completed(_result(operation, context), context.timeout))
+    return await observed(operation, completed(_result(operation, context), context.timeout, receive))
 
 
 async def begin(

@@ -14,6 +14,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from flowtrail import json_text
 from flowtrail.errors import BadUserInput, FlowtrailError, LimitExceeded, TimedOut, Unauthenticated, Unavailable
 from flowtrail.graphql import eager
+from flowtrail.graphql.answers import SENT_AT_ONCE
 from flowtrail.graphql.body import READERS
 from flowtrail.graphql.documents import RequestRefused
 from flowtrail.graphql.large_bodies import LARGE
@@ -239,10 +240,10 @@ class _Connection:
         try:
             operation = await self._admitted(request, context, place)
             responses = await begin(operation, context, self._endpoint.broadcast, self._cut_off, send)
-            if operation.type is OperationType.SUBSCRIPTION:
-                place.leave()  # what it executes from now on, it does for each event
             async with aclosing(responses):
                 async for response in responses:
+                    if operation.type is not OperationType.SUBSCRIPTION:
+                        self._hold_answer(response, context, place)
                     await self._send_text(f"{before}{response}}}")
         except RequestRefused as refused:
             self._operations.pop(operation_id, None)
@@ -256,14 +257,30 @@ class _Connection:
     async def _admitted(self, request: OperationRequest, context: Context, place: Place) -> Operation:
         """Return an operation when it is its turn among those of the same client."""
         try:
-            if not place.enter(context.share):
-                await place.wait(context.share, context.timeout)
+            if self._endpoint.documents.takes_long(request, context.viewer):
+                await self._begin(place, context)
             operation = await self._endpoint.documents.prepared_aside(request, context.viewer)
-            if operation.weight > DEAR and operation.type is not OperationType.SUBSCRIPTION:
-                await place.wait_for_dear(context.share, operation.weight, context.timeout)
+            if operation.type is OperationType.SUBSCRIPTION:
+                place.leave()  # what it executes, it does for each event
+                return operation
+            await self._begin(place, context)
+            if operation.weight > DEAR:
+                context.timeout = await place.wait_for_dear(context.share, operation.weight, context.timeout)
         except Unavailable as error:  # of this operation only: the others of the socket go on
             raise RequestRefused.because(error) from None
         return operation
+
+    async def _begin(self, place: Place, context: Context) -> None:
+        if not place.enter(context.share):
+            context.timeout = await place.wait(context.share, context.timeout)
+
+    def _hold_answer(self, answer: str, context: Context, place: Place) -> None:
+        place.answered()
+        try:
+            if len(answer) > SENT_AT_ONCE:
+                place.hold_answer(context.share, len(answer))
+        except Unavailable as error:
+            raise RequestRefused.because(error) from None
 
     def _cut_off(self) -> None:
         if not self._closing.done():

@@ -30,12 +30,12 @@ class FallbackExecutor(schema.execution_context_class):  # type: ignore[misc, na
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._turns = Turns()
+        self._turns = Turns(self.context_value.share.client)
 
     def build_per_event_executor(self, payload: Any) -> Any:
         """Return the executor of one event: its turn begins with it, not with the subscription."""
         executor = super().build_per_event_executor(payload)
-        executor._turns = Turns()
+        executor._turns = Turns(self.context_value.share.client)
         return executor
 
     def execute_field(

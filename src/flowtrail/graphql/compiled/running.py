@@ -36,7 +36,7 @@ class Run:
         """Variables as JSON has them."""
         self.values = values
         """The same as resolvers take them."""
-        self.turns = Turns()
+        self.turns = Turns(context.share.client)
         self.outcomes: dict[str, Any] = {}
         """What the root fields of a mutation returned or raised, by response name: they are never called twice."""
 
