@@ -6,6 +6,7 @@ import hashlib
 import json
 import threading
 import tracemalloc
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,12 @@ import pytest
 from graphql import DocumentNode, get_introspection_query
 
 from flowtrail.auth import Viewer
+from flowtrail.graphql.compiled.fallback import FallbackExecutor
 from flowtrail.graphql.documents import Documents
 from flowtrail.graphql.requests import OperationRequest
 from flowtrail.graphql.workshop import Workshop
 from flowtrail.settings import Settings
+from live import socket
 from recorder import accept, finished, id_of, started
 from support import Service
 
@@ -201,3 +204,30 @@ def test_what_is_not_kept_of_a_document_is_gone_without_the_garbage_collector(
         assert alive() == before
     finally:
         gc.enable()
+
+
+async def test_what_a_subscription_needed_is_gone_when_it_ends(service: Service) -> None:
+    """Without the garbage collector, which would hold up everybody for seconds after thousands of them."""
+    gc.collect()
+    before = executors()
+    gc.disable()
+    try:
+        async with socket(service) as client:
+            for number in range(5):
+                await client.subscribe(f"subscription {{ s{number}: executionChanges {{ __typename }} }}", id_=str(number))
+            await until(lambda: executors() == before + 5)
+            await client.send({"type": "complete", "id": "0"})
+            await until(lambda: executors() == before + 4)
+        await until(lambda: executors() == before)
+    finally:
+        gc.enable()
+
+
+def executors() -> int:
+    return sum(type(each) is FallbackExecutor for each in gc.get_objects())
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not holds():
+            await asyncio.sleep(0.01)

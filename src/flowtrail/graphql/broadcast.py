@@ -65,6 +65,10 @@ class Renderer:
         self.key = (query, _operation_name(executor), _shared_variables(executor), context.viewer.servers)
         """What subscribers have in common who get the same messages; where they began does not matter."""
 
+    def close(self) -> None:
+        """Execute nothing any more. The executor holds itself: a thousand objects that the garbage collector would have to find."""
+        vars(self._executor).clear()
+
     async def turn(self) -> None:
         """Wait for its turn: thousands of documents may wait for the same change."""
         turns = self.share.turns
@@ -148,6 +152,10 @@ class _Group:
         if any(self._renderer.chosen.wants(entry.change) for entry in batch.entries):
             self._batches.put(batch.number, batch, len(batch.entries))
 
+    def renders_with(self, renderer: Renderer) -> bool:
+        """Whether it goes on to execute with this one."""
+        return bool(self.mailboxes) and self._renderer is renderer
+
     def render_for(self, share: Share, common: Share) -> None:
         """Learn whose a new member is: of several clients none waits for what another has under way."""
         if self._renderer.share is not share:
@@ -158,6 +166,11 @@ class _Group:
 
     def close(self) -> None:
         self._task.cancel()
+        self._task.add_done_callback(self._closed)
+
+    def _closed(self, _: object) -> None:
+        self._renderer.close()
+        del self._task  # which holds how it was cancelled, and by that this group
 
     async def _run(self) -> None:
         try:
@@ -254,6 +267,8 @@ class Broadcast:
             metrics.subscribers.dec()
             if group is not None:
                 self._leave(group, mailbox, renderer)
+            if group is None or not group.renders_with(renderer):
+                renderer.close()
 
     def _group_of(self, renderer: Renderer) -> _Group:
         group = self._groups.get(renderer.key)

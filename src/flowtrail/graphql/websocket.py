@@ -108,15 +108,19 @@ class _Connection:
         watching = [asyncio.create_task(work) for work in (self._receive(), self._watch_access(), self._stop_with_process())]
         try:
             await asyncio.wait([*watching, self._closing], return_when=asyncio.FIRST_COMPLETED)
+            task: asyncio.Future[None]
             for task in (self._closing, *watching):
                 if task.done():
                     task.result()
         finally:
             self._closing.cancel()
-            tasks = [*watching, *self._operations.values()]
-            for running in tasks:
-                running.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            watching += self._operations.values()
+            for task in watching:
+                task.cancel()
+            await asyncio.gather(*watching, return_exceptions=True)
+            watching.clear()  # they hold how they ended, and by that whoever holds them
+            self._operations.clear()
+            task = self._closing
 
     async def _receive(self) -> None:
         while True:
@@ -226,6 +230,8 @@ class _Connection:
         except Exception:
             log.exception("an operation failed", operation_id=operation_id)
             self._close(Closed(1011, "Internal error"))
+        finally:
+            this = None  # it holds how it ends, and by that this frame
 
     async def _respond(
         self,
@@ -259,7 +265,7 @@ class _Connection:
         try:
             if self._endpoint.documents.takes_long(request, context.viewer):
                 await self._begin(place, context)
-            operation = await self._endpoint.documents.prepared_aside(request, context.viewer)
+            operation = await self._endpoint.documents.prepared_aside(request, context.viewer, context.share.turns)
             if operation.type is OperationType.SUBSCRIPTION:
                 place.leave()  # what it executes, it does for each event
                 return operation
