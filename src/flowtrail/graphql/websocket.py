@@ -120,7 +120,7 @@ class _Connection:
             await asyncio.gather(*watching, return_exceptions=True)
             watching.clear()  # they hold how they ended, and by that whoever holds them
             self._operations.clear()
-            task = self._closing
+            task = self._closing  # so does this frame
 
     async def _receive(self) -> None:
         while True:

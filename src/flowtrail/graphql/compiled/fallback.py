@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from flowtrail.graphql.compiled.compiler import FieldDetails
     from flowtrail.graphql.compiled.plans import Plans
+    from flowtrail.graphql.context import Context
 
 
 class FallbackExecutor(schema.execution_context_class):  # type: ignore[misc, name-defined]  # Strawberry's, typed as a value
@@ -30,12 +31,16 @@ class FallbackExecutor(schema.execution_context_class):  # type: ignore[misc, na
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._turns = Turns(self.context_value.share.client)
+        self._turns = self._new_turns()
+
+    def _new_turns(self) -> Turns:
+        context: Context | None = self.context_value
+        return Turns(context.share.client if context is not None else None)
 
     def build_per_event_executor(self, payload: Any) -> Any:
         """Return the executor of one event: its turn begins with it, not with the subscription."""
         executor = super().build_per_event_executor(payload)
-        executor._turns = Turns(self.context_value.share.client)
+        executor._turns = self._new_turns()
         return executor
 
     def execute_field(
