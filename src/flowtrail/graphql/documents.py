@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from flowtrail.auth import Viewer
     from flowtrail.graphql.requests import OperationRequest
     from flowtrail.settings import Settings
-    from flowtrail.turns import Turns
 
 _CLOSED_RULES = (*specified_rules, NoSchemaIntrospectionCustomRule)
 _LONG_NUMBER = re.compile(rf"\d{{{json_text.MAX_DIGITS + 1}}}", re.ASCII)
@@ -107,23 +106,17 @@ class Documents:
         """Prepare nothing more aside."""
         self._workshop.close()
 
-    def is_new(self, request: OperationRequest, viewer: Viewer) -> bool:
-        """Tell whether a document is not kept: it is for `prepared_aside`."""
-        return (self._named(request), self._hides_schema(viewer)) not in self._kept
-
     def takes_long(self, request: OperationRequest, viewer: Viewer) -> bool:
-        """Tell whether one is large besides."""
-        return QUICK < len(self._named(request)) <= limits.MAX_CHARACTERS and self.is_new(request, viewer)
+        """Tell whether a document is large, and not kept: it is for `prepared_aside`."""
+        text = request.query if request.query is not None else self._trusted.text_of(request.sha256 or "") or ""
+        return QUICK < len(text) <= limits.MAX_CHARACTERS and (text, self._hides_schema(viewer)) not in self._kept
 
-    async def prepared_aside(self, request: OperationRequest, viewer: Viewer, turns: Turns) -> Operation:
-        """Return the operation that a request names, as `operation` does.
+    async def prepared_aside(self, request: OperationRequest, viewer: Viewer) -> Operation:
+        """Return the operation that a request names, as `operation` does; what takes long is done beside the event loop.
 
-        What takes long is done beside the event loop; a client that sends many small ones has turns for them. Raises Unavailable
-        when others' documents take longer than a request may.
+        Raises Unavailable when others' documents take longer than a request may.
         """
         if not self.takes_long(request, viewer):
-            if turns.are_over and self.is_new(request, viewer):
-                await turns.next()
             return self.operation(request, viewer)
         try:
             key = (self._text(request), self._hides_schema(viewer))
@@ -161,10 +154,6 @@ class Documents:
             raise RequestRefused.because(BadUserInput(reason))
         name, variables = request.operation_name, request.variables
         return Operation(text, document.node, operation.operation, name, variables, hides_schema, weight, document.plans)
-
-    def _named(self, request: OperationRequest) -> str:
-        """The document, or nothing where none is known by its hash."""
-        return request.query if request.query is not None else self._trusted.text_of(request.sha256 or "") or ""
 
     def _text(self, request: OperationRequest) -> str:
         """The document, which is looked up where only its hash was sent."""

@@ -146,11 +146,9 @@ async def _executed(endpoint: Endpoint, request: Request, body: Body, place: Pla
 async def _admitted(endpoint: Endpoint, request: Request, body: Body, context: Context, place: Place) -> Operation:
     """Return the operation when it is its turn among those of the same client."""
     parameters, documents = await _parameters(endpoint, request, body, context, place), endpoint.documents
-    if documents.is_new(parameters, context.viewer):  # to watch the client costs more than to look a document up
-        if documents.takes_long(parameters, context.viewer):
-            await _begin(request, context, place)
-        preparing = documents.prepared_aside(parameters, context.viewer, context.share.turns)
-        operation = await while_connected(request.receive, preparing)
+    if documents.takes_long(parameters, context.viewer):  # to watch the client costs more than to look a document up
+        await _begin(request, context, place)
+        operation = await while_connected(request.receive, documents.prepared_aside(parameters, context.viewer))
     else:
         operation = documents.operation(parameters, context.viewer)
     if operation.type is OperationType.SUBSCRIPTION:

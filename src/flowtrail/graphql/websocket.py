@@ -265,7 +265,7 @@ class _Connection:
         try:
             if self._endpoint.documents.takes_long(request, context.viewer):
                 await self._begin(place, context)
-            operation = await self._endpoint.documents.prepared_aside(request, context.viewer, context.share.turns)
+            operation = await self._endpoint.documents.prepared_aside(request, context.viewer)
             if operation.type is OperationType.SUBSCRIPTION:
                 place.leave()  # what it executes, it does for each event
                 return operation
