@@ -215,8 +215,8 @@ class _Connection:
         this = asyncio.current_task()
 
         def send(response: str) -> Awaitable[None] | None:
-            if self._operations.get(operation_id) is not this:
-                return None  # the client has completed it, and may have given its id to another
+            if this is None or self._operations.get(operation_id) is not this:
+                return None  # it has ended, or the client has completed it, and may have given its id to another
             return eager.start(self._send_text(f"{before}{response}}}"))
 
         try:
