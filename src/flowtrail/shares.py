@@ -123,11 +123,12 @@ class Shares:
 class Place:
     """What one request has of its client's share, until it is answered."""
 
-    __slots__ = ("_has",)
+    __slots__ = ("_has", "_was_left")
 
     def __init__(self) -> None:
         self._has: list[tuple[Share, Gate, int]] = []
         """The share is held, or the client's next request would be given another."""
+        self._was_left = False
 
     async def hold(self, share: Share, size: int, seconds: float) -> None:
         """Have room for a body of so many bytes; raises Unavailable when the client's others take it for longer than `seconds`."""
@@ -159,15 +160,22 @@ class Place:
         """Have no place any more, but for what is still to be sent: a client that does not read locks itself out of nothing."""
         self._leave([has for has in self._has if has[1] is not has[0].unsent])
 
-    def hold_answer(self, share: Share, size: int) -> None:
-        """Have room for an answer until it was sent; raises Unavailable when there is none."""
-        size = min(size, _BYTES)
+    def hold_values(self, share: Share, size: int) -> None:
+        """Have room for what was read for an answer, until that was sent; raises Unavailable when there is none."""
+        if self._was_left:
+            return  # by who gave up the work that goes on here for a moment
         if not share.unsent.try_enter(size):
             raise Unavailable(f"more than {_BYTES} bytes of answers to you are not read yet; send it again when they are")
         self._has.append((share, share.unsent, size))
 
+    def hold_answer(self, share: Share, size: int) -> None:
+        """Have room for an answer, with what is in it already, until it was sent; raises Unavailable when there is none."""
+        held = sum(held for _, gate, held in self._has if gate is share.unsent)
+        self.hold_values(share, max(0, min(size, _BYTES) - held))
+
     def leave(self) -> None:
         """Give back what it has."""
+        self._was_left = True
         self._leave(self._has)
 
     def _leave(self, what: list[tuple[Share, Gate, int]]) -> None:

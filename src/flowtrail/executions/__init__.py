@@ -5,6 +5,7 @@ selection.py  the same as SQL: what an index finds, and what is sifted from that
 walk.py       the first of these
 conditions.py the second
 rows.py       what is read of each
+large.py      how many bytes of values one answer may have
 written.py    what PostgreSQL writes of each as JSON itself
 pages.py      pages of them, what is pending, and bounded counts
 ranks.py      ranks and positions, for numbered pages
@@ -14,6 +15,7 @@ parameters.py what executions are found by, compared with their parameters
 
 from flowtrail.executions.details import nodes_by_execution, nodes_by_key
 from flowtrail.executions.filter import ExecutionFilter
+from flowtrail.executions.large import MOST_BYTES, too_large
 from flowtrail.executions.pages import (
     ExecutionPage,
     any_pending,
@@ -28,6 +30,7 @@ from flowtrail.executions.ranks import BoundedRanks
 from flowtrail.executions.rows import (
     COMPLETE,
     LISTED,
+    NODE_PAYLOADS,
     Columns,
     Execution,
     NodeColumns,
@@ -44,6 +47,8 @@ __all__ = [
     "COMPLETE",
     "LARGE_COLUMNS",
     "LISTED",
+    "MOST_BYTES",
+    "NODE_PAYLOADS",
     "BoundedRanks",
     "Columns",
     "Constant",
@@ -72,4 +77,5 @@ __all__ = [
     "pending_by_flow",
     "position_of",
     "stored_payload",
+    "too_large",
 ]

@@ -17,6 +17,7 @@ import asyncpg
 
 from flowtrail import changes
 from flowtrail.database import Read
+from flowtrail.executions import large
 from flowtrail.executions.rows import COMPLETE, Columns, Execution, position_of
 from flowtrail.executions.selection import Selection
 from flowtrail.executions.written import Written, in_bytes
@@ -68,7 +69,7 @@ async def pages(
     shape = _Shape(columns, request.backward, request.after is not None, request.before is not None, with_position)
     sql, values = _statement(selection, shape)
     places = [value for position in (request.after, request.before) if position for value in (position.started_at, position.id)]
-    rows = await read.fetch(sql, list(scopes), *values, *places, request.size + 1)
+    rows = await large.fetch(read, sql, list(scopes), *values, *places, request.size + 1)
     if isinstance(columns, Written):
         return await _with_stops(read, scopes, selection, request, [_written_page(row, request, with_position) for row in rows])
     if len(scopes) == 1:
@@ -235,7 +236,8 @@ async def executions_by_id(
     read: Read, ids: Collection[uuid.UUID], columns: Columns | Written = COMPLETE
 ) -> dict[uuid.UUID, Execution]:
     """Return those of the executions that exist."""
-    rows = await read.fetch(f"SELECT {columns.sql} FROM execution e {columns.joins} WHERE e.id = ANY($1)", list(ids))
+    statement = f"SELECT {columns.sql} FROM execution e {columns.joins} WHERE e.id = ANY($1)"
+    rows = await large.fetch(read, statement, list(ids))
     return {row["id"]: cast("Execution", row) for row in rows}
 
 

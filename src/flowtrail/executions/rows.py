@@ -4,12 +4,14 @@ Rows stay what the driver returns. Making an object of each would cost as much a
 """
 
 import uuid
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from flowtrail import json_text
 from flowtrail.executions.filter import FAILED_NODE_ID, FAILED_NODE_NAME, OVERDUE
+from flowtrail.executions.large import all_bytes, size_of_payload, size_of_text
 from flowtrail.pagination import Position
 from flowtrail.timeouts import TIMED_OUT_MESSAGE, UNFINISHED_NODE_ERROR
 
@@ -88,7 +90,8 @@ NodeKey = tuple[uuid.UUID, int]
 class StoredPayload:
     """A JSON value as its exact text. Size (bytes) and SHA-256 are those of the whole value, cut or not (spec 1.6)."""
 
-    text: str
+    text: str | None
+    """None unless it was read."""
     size: int
     sha256: bytes
     is_truncated: bool
@@ -128,6 +131,13 @@ REST_VALUES = {
 # LIMIT keeps PostgreSQL from reading all payloads to join them.
 PAYLOAD = "LEFT JOIN LATERAL (SELECT * FROM execution_payload WHERE execution_id = e.id LIMIT 1) AS p ON true"
 """What has the PAYLOADS and STACKS of `e`."""
+EXECUTION_SIZES = {
+    **{name: size_of_payload(f"p.{name}", f"p.{name}") for name in PAYLOADS},
+    **{name: size_of_text(f"p.{name}") for name in STACKS},
+}
+"""SQL of how large they are."""
+NODE_SIZES = {name: size_of_payload(f"n.{name}_data", f"n.{name}") for name in NODE_PAYLOADS}
+"""SQL of how large the NODE_PAYLOADS of `n` are."""
 
 
 def _listed(values: dict[str, str]) -> str:
@@ -143,18 +153,27 @@ class Columns:
     texts: frozenset[str] = frozenset()
     """PAYLOADS as JSON text, and STACKS."""
     infos: frozenset[str] = frozenset()
-    """PAYLOADS with their size, SHA-256, and whether they were cut; `texts` has them too."""
+    """PAYLOADS of which size, SHA-256, and whether they were cut, are read."""
 
     @property
     def sql(self) -> str:
         """The columns, of `e` and what `joins` adds."""
-        payloads = _payload_columns("p", {name: name for name in self.texts}, self.infos)
-        return ", ".join([_listed(LISTED_VALUES | REST_VALUES if self.with_rest else LISTED_VALUES), *payloads])
+        listed = _listed(LISTED_VALUES | REST_VALUES if self.with_rest else LISTED_VALUES)
+        return ", ".join([*_bounded(EXECUTION_SIZES, self.texts), listed, *_payload_columns("p", self.texts, self.infos)])
 
     @property
     def joins(self) -> str:
         """What has to be joined to `e`."""
-        return PAYLOAD if self.texts else ""
+        return PAYLOAD if self.texts or self.infos else ""
+
+    @property
+    def has_payloads(self) -> bool:
+        """Whether a row may be large."""
+        return bool(self.texts)
+
+    def size_of(self, row: Execution) -> int:
+        """Return the characters of the large values of a row."""
+        return _size_of(row, self.texts)
 
 
 LISTED = Columns(with_rest=False)
@@ -179,31 +198,51 @@ class NodeColumns:
     texts: frozenset[str] = frozenset()
     """NODE_PAYLOADS as JSON text."""
     infos: frozenset[str] = frozenset()
-    """NODE_PAYLOADS with their size, SHA-256, and whether they were cut; `texts` has them too."""
+    """NODE_PAYLOADS of which size, SHA-256, and whether they were cut, are read."""
 
     @property
     def sql(self) -> str:
         """The columns, of `n`, its execution `e`, and whether that cut it short."""
-        return ", ".join([_listed(NODE_VALUES), *_payload_columns("n", {f"{name}_data": name for name in self.texts}, self.infos)])
+        payloads = _payload_columns("n", self.texts, self.infos, "_data")
+        return ", ".join([*_bounded(NODE_SIZES, self.texts), _listed(NODE_VALUES), *payloads])
+
+    @property
+    def has_payloads(self) -> bool:
+        """Whether a row may be large."""
+        return bool(self.texts)
+
+    def size_of(self, row: NodeExecution) -> int:
+        """Return the characters of the large values of a row."""
+        return _size_of(row, self.texts)
 
 
 NODES = f"node_execution n JOIN execution e ON e.id = n.execution_id {CUT}"
 """What NodeColumns.sql selects from."""
 
 
-def _payload_columns(table: str, texts: dict[str, str], infos: frozenset[str]) -> list[str]:
-    """The columns of payloads: `texts` has the column of each name's JSON text."""
-    columns = [f"{table}.{column} AS {name}" for column, name in sorted(texts.items())]
+def _bounded(sizes: Mapping[str, str], texts: Iterable[str]) -> list[str]:
+    """A column that fails before a value is read, if they are too much together."""
+    chosen = [sizes[name] for name in sorted(texts)]
+    return [f"{all_bytes(chosen)} AS bytes"] if chosen else []
+
+
+def _payload_columns(table: str, texts: Iterable[str], infos: Iterable[str], suffix: str = "") -> list[str]:
+    """The columns of payloads; those of JSON texts have a `suffix`."""
+    columns = [f"{table}.{name}{suffix} AS {name}" for name in sorted(texts)]
     return columns + [f"{table}.{name}_{fact}" for name in sorted(infos) for fact in ("size", "sha256", "truncated")]
+
+
+def _size_of(row: Any, texts: Iterable[str]) -> int:
+    return sum(len(row[name] or "") for name in texts)
 
 
 def stored_payload(row: Execution | NodeExecution, name: str) -> StoredPayload | None:
     """Return a payload of a row that was read with its infos; None when there is none."""
-    values: dict[str, object] = row  # type: ignore[assignment]  # the names that `Columns` add are not known beforehand
-    text = values[name]
-    if text is None:
+    values: dict[str, Any] = row  # type: ignore[assignment]  # the names that `Columns` add are not known beforehand
+    sha256 = values[f"{name}_sha256"]
+    if sha256 is None:
         return None
-    return StoredPayload(text, values[f"{name}_size"], values[f"{name}_sha256"], values[f"{name}_truncated"])  # type: ignore[arg-type]
+    return StoredPayload(values.get(name), values[f"{name}_size"], sha256, values[f"{name}_truncated"])
 
 
 BARE_NODES = NodeColumns()

@@ -9,10 +9,23 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, TypeAlias
 
-from flowtrail.executions.rows import CUT, LISTED_VALUES, NODE_PAYLOADS, NODE_VALUES, PAYLOAD, PAYLOADS, REST_VALUES, STACKS
+from flowtrail.executions.large import MOST_BYTES, all_bytes
+from flowtrail.executions.rows import (
+    CUT,
+    EXECUTION_SIZES,
+    LISTED_VALUES,
+    NODE_PAYLOADS,
+    NODE_SIZES,
+    NODE_VALUES,
+    PAYLOAD,
+    PAYLOADS,
+    REST_VALUES,
+    STACKS,
+    Execution,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
 
 class Form(Enum):
@@ -60,7 +73,7 @@ class Nodes:
 
 Member: TypeAlias = "Constant | Leaf | Object | Nodes"
 
-LARGE_COLUMNS = frozenset((*PAYLOADS, *STACKS, *NODE_PAYLOADS))
+LARGE_COLUMNS = frozenset((*EXECUTION_SIZES, *NODE_SIZES))
 _MOST_ARGUMENTS = 100
 """Of a function of PostgreSQL."""
 _GLOBAL_ID = "translate(encode(convert_to({}, 'UTF8'), 'base64'), E'+/=\\n', '-_')"
@@ -93,25 +106,43 @@ class Written:
     text: str
     """SQL of `e` and what `joins` adds."""
     joins: str
-    has_payloads: bool = field(compare=False)
-    """Whether a row may be large."""
+    sizes: tuple[str, ...] = field(compare=False)
+    """SQL of how large the large values of `e` are."""
 
     @classmethod
     def of(cls, selected: Object) -> Written:
         """Return what writes an object for each execution."""
         columns = set(_columns(selected))
         joins = PAYLOAD if columns & _PAYLOADS else ""
-        return cls(_object(selected, _EXECUTION), joins, bool(columns & LARGE_COLUMNS))
+        return cls(_object(selected, _EXECUTION), joins, tuple(_sizes(columns)))
+
+    @property
+    def has_payloads(self) -> bool:
+        """Whether a row may be large."""
+        return bool(self.sizes)
 
     @property
     def sql(self) -> str:
         """What is selected of single executions."""
-        return f"e.id, e.server, {in_bytes(self.text)} AS text"
+        bounded = f"{all_bytes(self.sizes)} AS bytes, " if self.sizes else ""
+        return f"{bounded}e.id, e.server, {in_bytes(self.text)} AS text"
+
+    def size_of(self, row: Execution) -> int:
+        """Return the bytes of a row, if it may be large."""
+        return len(row["text"]) if self.sizes else 0
 
 
 def in_bytes(text: str) -> str:
     """SQL of a text as it goes out: it is never decoded."""
     return f"convert_to({text}, 'UTF8')"
+
+
+def _sizes(columns: Collection[str]) -> Iterator[str]:
+    yield from (size for name, size in sorted(EXECUTION_SIZES.items()) if name in columns)
+    of_nodes = [size for name, size in sorted(NODE_SIZES.items()) if name in columns]
+    if of_nodes:
+        total = f"least(coalesce(sum({' + '.join(of_nodes)}), 0), {MOST_BYTES + 1})::integer"
+        yield f"(SELECT {total} FROM node_execution n WHERE n.execution_id = e.id)"
 
 
 def _columns(member: Member) -> Iterator[str]:

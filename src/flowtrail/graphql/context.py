@@ -17,9 +17,12 @@ if TYPE_CHECKING:
     from flowtrail.auth import Viewer
     from flowtrail.changes import Tail
     from flowtrail.database import Database
-    from flowtrail.shares import Share
+    from flowtrail.shares import Place, Share
 
 log = structlog.get_logger()
+
+_WORTH_COUNTING = 64 * 1024
+"""Bytes of values that are read together."""
 
 
 @dataclass
@@ -33,11 +36,17 @@ class Context(BaseContext):
     """Seconds the operation may take."""
     share: Share
     """What its client may use at the same time."""
+    place: Place | None = None
+    """What the operation has of that, until it is answered."""
 
     @cached_property
     def loaders(self) -> Loaders:
         """What reads for this operation, and remembers what it read."""
-        return Loaders(self.database, self.viewer.servers)
+        return Loaders(self.database, self.viewer.servers, self._hold)
+
+    def _hold(self, size: int) -> None:
+        if self.place is not None and size > _WORTH_COUNTING:
+            self.place.hold_values(self.share, size)
 
     def fresh(self) -> Context:
         """Return a context for the next operation of the same viewer."""

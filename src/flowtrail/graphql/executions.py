@@ -11,7 +11,7 @@ from uuid import UUID
 import strawberry
 
 from flowtrail import executions
-from flowtrail.errors import FlowtrailError
+from flowtrail.errors import FlowtrailError, LimitExceeded
 from flowtrail.executions import Columns, Nodes, Selection, StoredPayload, stored_payload
 from flowtrail.graphql.ahead import Ahead, Info
 from flowtrail.graphql.columns import SameRow, column, composed, written_as
@@ -31,9 +31,7 @@ if TYPE_CHECKING:
 
 _REST = {"client", "caller", "traceId", "lateOutcome", "createdAt", "updatedAt", "parent"}
 """Fields that lists seldom show."""
-_TEXTS = {"initialParams": "initial_params", "result": "result"}
 _CALLER = {name: f"caller_{name}" for name in ("subject", "client_id", "session_id", "request_id")}
-_INFOS = {"initialParamsInfo": "initial_params", "resultInfo": "result"}
 
 
 @strawberry.enum(description="PENDING, then FULFILLED or ERROR; a terminal status never changes.")
@@ -210,18 +208,13 @@ class Execution(Node):
 
 def columns_of(ahead: Ahead) -> Columns:
     """Return what has to be read of executions, by what is selected of them."""
-    texts = {name for selected, name in _TEXTS.items() if selected in ahead}
-    infos = {name for selected, name in _INFOS.items() if selected in ahead}
     late = ahead.below("lateOutcome")
-    for where, selected, name, wanted in (
-        (late, "result", "late_result", texts),
-        (late, "resultInfo", "late_result", infos),
-        (ahead.below("errorInfo"), "stack", "error_stack", texts),
-        (late.below("errorInfo"), "stack", "late_error_stack", texts),
-    ):
-        if selected in where:
-            wanted.add(name)
-    return Columns(any(selected in ahead for selected in _REST), frozenset(texts | infos), frozenset(infos))
+    payloads = (ahead, "initialParams", "initial_params"), (ahead, "result", "result"), (late, "result", "late_result")
+    stacks = (ahead.below("errorInfo"), "stack", "error_stack"), (late.below("errorInfo"), "stack", "late_error_stack")
+    texts = {name for where, selected, name in (*payloads, *stacks) if selected in where}
+    texts |= {name for where, selected, name in payloads if "text" in where.below(f"{selected}Info")}
+    infos = {name for where, selected, name in payloads if f"{selected}Info" in where}
+    return Columns(any(selected in ahead for selected in _REST), frozenset(texts), frozenset(infos))
 
 
 def needs_more(ahead: Ahead) -> bool:
@@ -247,7 +240,8 @@ async def execution_of(info: Info, key: UUID) -> Execution | None:
     try:
         row = await loaders.execution_by_id(written or columns).load(key)
     except FlowtrailError as error:
-        if written is not None:  # graphql-core will ask for columns
+        # graphql-core will ask for columns; of what is too large it may read a part.
+        if written is not None and not isinstance(error, LimitExceeded):
             loaders.execution_by_id(columns).fail(key, error)
         raise
     if row is None or written is not None:

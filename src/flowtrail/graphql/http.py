@@ -128,6 +128,7 @@ async def _executed(endpoint: Endpoint, request: Request, body: Body, place: Pla
     if request.method != "POST":
         _require_harmless_get(endpoint, request)
     context = await endpoint.context(_header(request, b"authorization"), client_of(request.scope))
+    context.place = place
     operation = await _admitted(endpoint, request, body, context, place)
     if request.method != "POST" and operation.type is not OperationType.QUERY:
         raise HttpRefusal(405, BadUserInput("query: only queries are answered by GET"), {"Allow": "POST"})

@@ -6,15 +6,13 @@ from enum import Enum
 import strawberry
 
 from flowtrail import executions
-from flowtrail.executions import NodeColumns, stored_payload
+from flowtrail.executions import NODE_PAYLOADS, NodeColumns, stored_payload
 from flowtrail.graphql.ahead import Ahead
 from flowtrail.graphql.columns import column, written_as
 from flowtrail.graphql.ids import Node, encode_id
 from flowtrail.graphql.payloads import PayloadInfo
 from flowtrail.graphql.scalars import JSON
 
-_TEXTS = {"inputData": "input", "outputData": "output"}
-_INFOS = {"inputInfo": "input", "outputInfo": "output"}
 _MILLISECOND = timedelta(milliseconds=1)
 
 
@@ -63,8 +61,8 @@ class NodeExecution(Node):
 
 def node_columns(ahead: Ahead) -> NodeColumns:
     """Return what has to be read of nodes, by what is selected of them."""
-    infos = frozenset(name for field, name in _INFOS.items() if field in ahead)
-    return NodeColumns(infos | {name for field, name in _TEXTS.items() if field in ahead}, infos)
+    texts = frozenset(name for name in NODE_PAYLOADS if f"{name}Data" in ahead or "text" in ahead.below(f"{name}Info"))
+    return NodeColumns(texts, frozenset(name for name in NODE_PAYLOADS if f"{name}Info" in ahead))
 
 
 def duration_ms(started_at: datetime, ended_at: datetime | None) -> float | None:

@@ -66,13 +66,13 @@ async def _result(operation: Operation, context: Context) -> ExecutionResult:
     outcomes: dict[str, Any] = {}
     answers: Mapping[str, bytes] = {}
     if prepared is not None:
-        run, pace = prepared.run(context), context.loaders.pace
-        pace.is_one_by_one = prepared.function.is_one_by_one
+        run = prepared.run(context)
+        context.loaders.pace.is_one_by_one = prepared.function.is_one_by_one
         try:
             return ExecutionResult(await prepared.function(None, run), None)
         except Exception:
             outcomes, answers = run.outcomes, prepared.function.answers  # graphql-core meets the same, and reports it
-            pace.is_one_by_one = False
+            context.loaders.begin_again()
     with Unbegun() as unbegun:
         middleware = known_outcomes(outcomes) if outcomes else root_field_spans()
         executor: Any = _executor(operation, context, middleware, unbegun.is_awaitable)

@@ -22,5 +22,8 @@ class PayloadInfo:
     @classmethod
     def of(cls, payload: StoredPayload) -> "PayloadInfo":
         return cls(
-            size_bytes=float(payload.size), sha256=payload.sha256.hex(), is_truncated=payload.is_truncated, text=payload.text
+            size_bytes=float(payload.size),
+            sha256=payload.sha256.hex(),
+            is_truncated=payload.is_truncated,
+            text=payload.text or "",  # empty where it is not selected
         )

@@ -12,10 +12,9 @@ from graphql import GraphQLError, ValueNode, value_from_ast_untyped
 from strawberry.types.scalar import ScalarDefinition
 
 from flowtrail import json_text
-from flowtrail.executions import StoredPayload
 
 JSON = NewType("JSON", object)
-"""Any JSON value: a StoredPayload or JSON text goes out as it was stored; what comes in is a plain Python value."""
+"""Any JSON value: JSON text goes out as it was stored; what comes in is a plain Python value."""
 
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
@@ -47,8 +46,6 @@ def parse_uuid(value: Any) -> uuid.UUID:
 
 def serialize_json(value: Any) -> orjson.Fragment:
     """Return a piece of the response: stored text goes out untouched, never parsed."""
-    if isinstance(value, StoredPayload):
-        return orjson.Fragment(value.text)
     return orjson.Fragment(value if isinstance(value, str) else json_text.dump(value))
 
 

@@ -242,7 +242,7 @@ class _Connection:
         send: Callable[[str], Awaitable[None] | None],
     ) -> None:
         """Send all responses, each behind `before`, and that they are complete; or why there are none."""
-        place = Place()
+        place = context.place = Place()
         try:
             operation = await self._admitted(request, context, place)
             responses = await begin(operation, context, self._endpoint.broadcast, self._cut_off, send)
