@@ -177,14 +177,18 @@ async def test_who_does_not_read_answers_gets_no_more_large_ones(start: Start, m
         await assert_good(post(service, CHEAP, "127.0.0.1"), post(service, large, THERE))
         refused = await post(service, large, "127.0.0.1")
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
-        assert refused.json()["errors"][0] == {
+        error = {
             "message": "more than 25000000 bytes of answers to you are not read yet; send it again when they are",
+            "locations": [{"line": 1, "column": 3}],
+            "path": ["executions"],
             "extensions": {"code": "UNAVAILABLE"},
         }
+        assert refused.json() == {"data": None, "errors": [error]}
         async with socket(service, max_size=None) as client:
             await client.subscribe(large)
             message = await client.receive()
-            assert (message["type"], message["payload"][0]["extensions"]) == ("error", {"code": "UNAVAILABLE"})
+            assert (message["type"], message["payload"]) == ("next", refused.json())
+            assert (await client.receive())["type"] == "complete"
             await client.send({"type": "ping"})
             assert await client.receive() == {"type": "pong"}
     async with asyncio.timeout(20):

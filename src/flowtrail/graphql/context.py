@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from flowtrail.shares import Place, Share
 
 log = structlog.get_logger()
-
-_WORTH_COUNTING = 64 * 1024
-"""Bytes of values that are read together."""
 
 
 @dataclass
@@ -42,11 +39,9 @@ class Context(BaseContext):
     @cached_property
     def loaders(self) -> Loaders:
         """What reads for this operation, and remembers what it read."""
-        return Loaders(self.database, self.viewer.servers, self._hold)
-
-    def _hold(self, size: int) -> None:
-        if self.place is not None and size > _WORTH_COUNTING:
-            self.place.hold_values(self.share, size)
+        # Not a method of this: rows would have to wait for the garbage collector.
+        hold = None if self.place is None else partial(self.place.hold_values, self.share)
+        return Loaders(self.database, self.viewer.servers, hold)
 
     def fresh(self) -> Context:
         """Return a context for the next operation of the same viewer."""

@@ -22,6 +22,9 @@ from flowtrail.statistics import Bucket, ErrorGroup, Percentiles, Summary
 COUNT_SECONDS = 2
 """A count that takes longer is given up: it never costs the list."""
 
+_WORTH_COUNTING = 64 * 1024
+"""Bytes of values that are read at once."""
+
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 G = TypeVar("G", bound=Hashable)
@@ -50,8 +53,8 @@ class PageKey:
 class Loaders:
     """The loaders of one operation. Each returns None (or nothing) for what does not exist or the viewer may not see."""
 
-    def __init__(self, database: Database, servers: frozenset[str] | None, hold: Callable[[int], None]) -> None:
-        """`hold` is told how large the large values are that were read at once, and may raise."""
+    def __init__(self, database: Database, servers: frozenset[str] | None, hold: Callable[[int], None] | None) -> None:
+        """`hold` is told how large values are that were read at once, if they are worth counting, and may raise."""
         # Not methods of this class: an operation's rows would have to wait for the garbage collector.
         self.pace = Pace()
         self._batches = _Batches(database, servers, self.pace, hold)
@@ -135,7 +138,7 @@ class Loaders:
 class _Batches:
     """What loaders read, for one viewer."""
 
-    def __init__(self, database: Database, servers: frozenset[str] | None, pace: Pace, hold: Callable[[int], None]) -> None:
+    def __init__(self, database: Database, servers: frozenset[str] | None, pace: Pace, hold: Callable[[int], None] | None) -> None:
         self._pace = pace
         self._database = database
         self._servers = servers
@@ -201,7 +204,8 @@ class _Batches:
             self.large += size
             if self.large > executions.MOST_BYTES:
                 raise executions.too_large()
-            self._hold(size)
+            if self._hold is not None and size > _WORTH_COUNTING:
+                self._hold(size)
 
     async def page_cursors(self, page: Loader[PageKey, ExecutionPage], keys: list[PageKey]) -> list[PageCursors | None]:
         pages = dict(zip(keys, await page.load_many(keys), strict=True))
