@@ -12,6 +12,7 @@ from websockets.asyncio.client import ClientConnection
 
 from flowtrail import changes
 from flowtrail.database import Database
+from recorder import ask
 from support import Service
 
 CHANGES = """
@@ -102,6 +103,12 @@ async def event_stream(
                     return
 
         yield responses()
+
+
+async def change_cursor(service: Service) -> str:
+    """Return where the change feed is now."""
+    cursor: str = (await ask(service, "{ executions(first: 0) { changeCursor } }"))["executions"]["changeCursor"]
+    return cursor
 
 
 async def pruned(database: Database, older_than: timedelta = timedelta(0)) -> int:

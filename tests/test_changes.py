@@ -12,16 +12,11 @@ from uuid_utils.compat import uuid7
 from flowtrail import changes
 from flowtrail.changes import Position
 from flowtrail.database import Database
-from live import CHANGES, event_stream, pruned, socket
+from live import CHANGES, change_cursor, event_stream, pruned, socket
 from recorder import accept, ask, finished, id_of, node_finished, node_started, now, send, started
 from support import Service
 
 Start = Callable[..., Awaitable[Service]]
-
-
-async def change_cursor(service: Service) -> str:
-    cursor: str = (await ask(service, "{ executions(first: 0) { changeCursor } }"))["executions"]["changeCursor"]
-    return cursor
 
 
 async def test_every_step_of_an_execution_arrives_once_and_in_order(service: Service) -> None:

@@ -12,7 +12,7 @@ from uuid_utils.compat import uuid7
 from flowtrail import browser_sessions
 from flowtrail.database import Database
 from flowtrail.recording import upkeep
-from live import pruned, socket
+from live import change_cursor, pruned, socket
 from properties import fresh_server
 from reader import execution
 from recorder import accept, ask, finished, id_of, node_started, now, send, started
@@ -43,11 +43,6 @@ async def step(database: Database, by: timedelta) -> None:
     async with database.write() as write:
         for table, columns in WRITTEN_BY_POSTGRESQL.items():
             await write.execute(f"UPDATE {table} SET {', '.join(f'{column} = {column} - $1::interval' for column in columns)}", by)
-
-
-async def change_cursor(service: Service) -> str:
-    cursor: str = (await ask(service, "{ executions(first: 0) { changeCursor } }"))["executions"]["changeCursor"]
-    return cursor
 
 
 async def kinds_after(service: Service, cursor: str, count: int) -> list[str]:

@@ -8,6 +8,7 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from flowtrail.executions import MOST_BYTES
+from live import change_cursor, socket
 from recorder import ask, finished, node_finished, node_started, send, started
 from support import Service
 
@@ -90,6 +91,58 @@ async def test_what_several_statements_read_counts_together(service: Service) ->
         assert "errors" not in answer
     for answer in await answers(service, f"{{ newest: executions(first: 3) {page} oldest: executions(last: 3) {page} }}"):
         assert {error["extensions"]["code"] for error in answer["errors"]} == {"LIMIT_EXCEEDED"}
+
+
+EXECUTION = "execution(by: {uuid: $uuid})"
+
+
+@pytest.mark.parametrize(
+    ("before", "field", "after"),
+    [
+        (f"{EXECUTION} {{ nodeExecutions {{", "inputData", "} }"),
+        (f"{EXECUTION} {{ nodeExecutions {{ inputInfo {{", "text", "} } }"),
+        (f"{EXECUTION} {{", "nodeExecutions { inputData }", "}"),
+        ("", f"{EXECUTION} {{ nodeExecutions {{ inputData }} }}", ""),
+    ],
+)
+async def test_a_value_counts_as_often_as_it_is_asked_for(service: Service, before: str, field: str, after: str) -> None:
+    uuid = await executed(service, VALUE)
+    for times in (4, 5):
+        fields = " ".join(f"f{number}: {field}" for number in range(times))
+        for answer in await answers(service, f"query($uuid: UUID!) {{ {before} {fields} {after} }}", uuid=uuid):
+            if times * len(VALUE) < MOST_BYTES:
+                assert json.dumps(answer).count(VALUE) == times
+            else:
+                assert {error["extensions"]["code"] for error in answer["errors"]} == {"LIMIT_EXCEEDED"}
+
+
+def changes_with(selection: str) -> str:
+    return f"subscription($after: String) {{ executionChanges(after: $after) {{ ... on ExecutionChange {{ {selection} }} }} }}"
+
+
+async def test_events_tell_the_sizes_of_values(service: Service) -> None:
+    document = changes_with("execution { initialParamsInfo { sizeBytes } } nodeExecution { inputInfo { sizeBytes } }")
+    async with socket(service) as client:
+        await client.subscribe(document, after=await change_cursor(service))
+        uuid = str(uuid7())
+        await send(service, started(uuid, params={"a": "é"}), node_started(uuid, 0, inputData=[1, 2]))
+        sizes = {"initialParamsInfo": {"sizeBytes": 10}}
+        assert await client.events(2) == [
+            {"execution": sizes, "nodeExecution": None},
+            {"execution": sizes, "nodeExecution": {"inputInfo": {"sizeBytes": 5}}},
+        ]
+
+
+@pytest.mark.parametrize(("times", "answer"), [(10, "next"), (11, "error")])
+async def test_a_value_of_an_event_is_not_sent_over_and_over(service: Service, times: int, answer: str) -> None:
+    fields = " ".join(f"f{number}: result" for number in range(times))
+    async with socket(service) as client:
+        await client.subscribe(changes_with(f"execution {{ {fields} }}"), after=await change_cursor(service))
+        await send(service, started())
+        message = await client.receive()
+        assert message["type"] == answer
+        if answer == "error":
+            assert message["payload"][0]["extensions"] == {"code": "LIMIT_EXCEEDED"}
 
 
 async def test_of_a_value_that_was_cut_counts_what_was_kept(service: Service) -> None:

@@ -11,17 +11,12 @@ from flowtrail import changes
 from flowtrail.database import Database
 from flowtrail.graphql import broadcast, eager, mailbox
 from flowtrail.graphql.mailbox import Mailbox, TooFarBehind
-from live import pruned, socket
-from recorder import accept, ask, finished, id_of, started
+from live import change_cursor, pruned, socket
+from recorder import accept, finished, id_of, started
 from support import Service
 
 HEAVY = """subscription($after: String) { executionChanges(after: $after) {
   ... on ExecutionChange { cursor kind executionId execution { initialParams } } ... on ResyncRequired { reason } } }"""
-
-
-async def change_cursor(service: Service) -> str:
-    cursor: str = (await ask(service, "{ executions(first: 0) { changeCursor } }"))["executions"]["changeCursor"]
-    return cursor
 
 
 async def test_who_subscribes_after_a_resync_is_not_put_to_those_it_ended(service: Service, database: Database) -> None:

@@ -22,7 +22,8 @@ from gql.transport.websockets import WebsocketsTransport
 from tenacity import retry, wait_fixed
 
 import npm
-from recorder import accept, ask, finished, id_of, started
+from live import change_cursor
+from recorder import accept, finished, id_of, started
 from support import Service
 
 HERE = Path(__file__).parent
@@ -184,11 +185,6 @@ async def survives(subject: Subject, service: Service, seen: Seen, end: signal.S
     expected += await record(service, 1)
     await seen.until(lambda: len(seen.changes) >= len(expected))
     assert seen.changes == expected
-
-
-async def change_cursor(service: Service) -> str:
-    cursor: str = (await ask(service, "{ executions(first: 0) { changeCursor } }"))["executions"]["changeCursor"]
-    return cursor
 
 
 @pytest.mark.parametrize("end", ENDS, ids=ENDS.get)

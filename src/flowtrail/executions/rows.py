@@ -5,7 +5,7 @@ Rows stay what the driver returns. Making an object of each would cost as much a
 
 import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NotRequired, TypedDict
 
@@ -154,6 +154,8 @@ class Columns:
     """PAYLOADS as JSON text, and STACKS."""
     infos: frozenset[str] = frozenset()
     """PAYLOADS of which size, SHA-256, and whether they were cut, are read."""
+    times: int = field(default=1, compare=False)
+    """How often a text is asked for at most, under whatever names."""
 
     @property
     def sql(self) -> str:
@@ -164,7 +166,12 @@ class Columns:
     @property
     def joins(self) -> str:
         """What has to be joined to `e`."""
-        return PAYLOAD if self.texts or self.infos else ""
+        return PAYLOAD if self.reads_payloads else ""
+
+    @property
+    def reads_payloads(self) -> bool:
+        """Whether more is read than what all lists show."""
+        return bool(self.texts or self.infos)
 
     @property
     def has_payloads(self) -> bool:
@@ -172,8 +179,8 @@ class Columns:
         return bool(self.texts)
 
     def size_of(self, row: Execution) -> int:
-        """Return the characters of the large values of a row."""
-        return _size_of(row, self.texts)
+        """Return the characters of the large values of a row in an answer."""
+        return _size_of(row, self.texts) * self.times
 
 
 LISTED = Columns(with_rest=False)
@@ -199,6 +206,8 @@ class NodeColumns:
     """NODE_PAYLOADS as JSON text."""
     infos: frozenset[str] = frozenset()
     """NODE_PAYLOADS of which size, SHA-256, and whether they were cut, are read."""
+    times: int = field(default=1, compare=False)
+    """How often a text is asked for at most, under whatever names."""
 
     @property
     def sql(self) -> str:
@@ -207,13 +216,18 @@ class NodeColumns:
         return ", ".join([*_bounded(NODE_SIZES, self.texts), _listed(NODE_VALUES), *payloads])
 
     @property
+    def reads_payloads(self) -> bool:
+        """Whether more is read than what all lists show."""
+        return bool(self.texts or self.infos)
+
+    @property
     def has_payloads(self) -> bool:
         """Whether a row may be large."""
         return bool(self.texts)
 
     def size_of(self, row: NodeExecution) -> int:
-        """Return the characters of the large values of a row."""
-        return _size_of(row, self.texts)
+        """Return the characters of the large values of a row in an answer."""
+        return _size_of(row, self.texts) * self.times
 
 
 NODES = f"node_execution n JOIN execution e ON e.id = n.execution_id {CUT}"

@@ -51,6 +51,10 @@ class Ahead:
     def __contains__(self, name: str) -> bool:
         return name in self._fields
 
+    def times(self, name: str) -> int:
+        """Return how often a field is selected, under whatever alias."""
+        return len(self._fields.get(name, ()))
+
     def below(self, *names: str) -> Ahead:
         """Return what is selected below a field, or a field of that field and so on; nothing below one that is not selected."""
         name, *further = names

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from flowtrail import changes, executions
 from flowtrail.changes import Batch, Joined, Position, Tail
 from flowtrail.database import Database
+from flowtrail.errors import LimitExceeded
 from flowtrail.graphql.ahead import Ahead
 from flowtrail.graphql.changes import ExecutionChange, ExecutionChangeEvent, ExecutionChangeKind, ResyncReason, ResyncRequired
 from flowtrail.graphql.context import Context
@@ -16,6 +17,8 @@ from flowtrail.graphql.nodes import NodeExecution, node_columns
 
 MAX_CHANGES_WAITING = 10 * changes.BATCH
 """Changes that may wait, in batches, to be loaded and made messages."""
+_MOST_TIMES = 10
+"""How often a value of an event may be selected, under whatever names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,7 @@ async def completed(event: ExecutionChange, context: Context, ahead: Ahead) -> E
     if event.execution is not None:
         event.execution = await _reloaded(event.execution, context, of_execution)
     columns = of_node.derived(node_columns)
-    if event.node_execution is not None and columns.texts:
+    if event.node_execution is not None and columns.reads_payloads:
         row = event.node_execution.row
         node = await context.loaders.node_by_key(columns).load((row["execution_id"], row["position"]))
         event.node_execution = NodeExecution(row=node) if node else None
@@ -99,7 +102,7 @@ async def completed(event: ExecutionChange, context: Context, ahead: Ahead) -> E
 async def _reloaded(execution: Execution, context: Context, ahead: Ahead) -> Execution | None:
     """The execution with all that is selected below it; None when it was purged since."""
     columns, row = ahead.derived(columns_of), execution.row
-    if columns.texts:
+    if columns.reads_payloads:
         found = await context.loaders.execution_by_id(columns).load(row["id"])
         if found is None:
             return None
@@ -111,6 +114,10 @@ class ChangeStream:
     """The source of a subscription. The transports read it in parts, to share the work; iterated, it yields every event itself."""
 
     def __init__(self, context: Context, chosen: Chosen, after: Position | None, ahead: Ahead) -> None:
+        """Raises LimitExceeded when a value is asked for too often."""
+        times = max(ahead.below("execution").derived(columns_of).times, ahead.below("nodeExecution").derived(node_columns).times)
+        if times > _MOST_TIMES:
+            raise LimitExceeded(f"a value of an event is asked for {times} times; at most {_MOST_TIMES} are answered")
         self.chosen = chosen
         self.ahead = ahead
         """What is selected of each event."""

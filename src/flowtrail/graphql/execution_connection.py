@@ -263,5 +263,6 @@ async def connect(
         raise
     if written is not None:
         return ExecutionConnection(key=key, page=page, nodes=[])
+    info.context.loaders.hand_out(ahead.derived(columns_of), page.rows)
     nodes = await executions_of(info.context, page.rows, ahead) if needs_more(ahead) else None
     return ExecutionConnection(key=key, page=page, nodes=nodes)

@@ -210,11 +210,12 @@ def columns_of(ahead: Ahead) -> Columns:
     """Return what has to be read of executions, by what is selected of them."""
     late = ahead.below("lateOutcome")
     payloads = (ahead, "initialParams", "initial_params"), (ahead, "result", "result"), (late, "result", "late_result")
-    stacks = (ahead.below("errorInfo"), "stack", "error_stack"), (late.below("errorInfo"), "stack", "late_error_stack")
-    texts = {name for where, selected, name in (*payloads, *stacks) if selected in where}
-    texts |= {name for where, selected, name in payloads if "text" in where.below(f"{selected}Info")}
-    infos = {name for where, selected, name in payloads if f"{selected}Info" in where}
-    return Columns(any(selected in ahead for selected in _REST), frozenset(texts), frozenset(infos))
+    stacks = (ahead.below("errorInfo"), "error_stack"), (late.below("errorInfo"), "late_error_stack")
+    times = {name: where.times(field) + where.below(f"{field}Info").times("text") for where, field, name in payloads}
+    times.update((name, where.times("stack")) for where, name in stacks)
+    texts = frozenset(name for name, number in times.items() if number)
+    infos = frozenset(name for where, field, name in payloads if f"{field}Info" in where)
+    return Columns(any(selected in ahead for selected in _REST), texts, infos, max(times.values()))
 
 
 def needs_more(ahead: Ahead) -> bool:
@@ -244,8 +245,11 @@ async def execution_of(info: Info, key: UUID) -> Execution | None:
         if written is not None and not isinstance(error, LimitExceeded):
             loaders.execution_by_id(columns).fail(key, error)
         raise
-    if row is None or written is not None:
-        return Execution(row=row) if row else None
+    if row is None:
+        return None
+    loaders.hand_out(written or columns, [row])
+    if written is not None:
+        return Execution(row=row)
     return (await executions_of(info.context, [row], info.ahead))[0]
 
 
@@ -280,8 +284,10 @@ def _of(execution: Execution) -> _Loaded:
 
 
 async def _load_nodes(context: Context, found: list[Execution], ahead: Ahead) -> None:
-    loader = context.loaders.nodes_by_execution(ahead.derived(node_columns))
-    for execution, nodes in zip(found, await loader.load_many(one.row["id"] for one in found), strict=True):
+    loaders, columns = context.loaders, ahead.derived(node_columns)
+    loaded = await loaders.nodes_by_execution(columns).load_many(one.row["id"] for one in found)
+    for execution, nodes in zip(found, loaded, strict=True):
+        loaders.hand_out(columns, nodes or ())
         _of(execution).nodes = nodes or ()
 
 
@@ -296,9 +302,10 @@ async def _load_flows(context: Context, found: list[Execution], ahead: Ahead) ->
 
 async def _load_parents(context: Context, found: list[Execution], ahead: Ahead) -> None:
     having = [(execution, key) for execution in found if (key := execution.row["parent_execution_id"])]
-    loader = context.loaders.execution_by_id(ahead.derived(columns_of))
-    rows = await loader.load_many(key for _, key in having)
-    parents = {parent.row["id"]: parent for parent in await executions_of(context, [row for row in rows if row], ahead)}
+    columns = ahead.derived(columns_of)
+    rows = [row for row in await context.loaders.execution_by_id(columns).load_many(key for _, key in having) if row]
+    context.loaders.hand_out(columns, rows)
+    parents = {parent.row["id"]: parent for parent in await executions_of(context, rows, ahead)}
     for execution, key in having:
         _of(execution).parent = parents.get(key)
 

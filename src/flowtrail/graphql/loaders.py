@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from itertools import chain
 from typing import Any, TypeVar
 
 from flowtrail import counts, executions, flows, page_cursors, statistics
@@ -23,7 +22,7 @@ COUNT_SECONDS = 2
 """A count that takes longer is given up: it never costs the list."""
 
 _WORTH_COUNTING = 64 * 1024
-"""Bytes of values that are read at once."""
+"""Bytes of values."""
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -54,10 +53,12 @@ class Loaders:
     """The loaders of one operation. Each returns None (or nothing) for what does not exist or the viewer may not see."""
 
     def __init__(self, database: Database, servers: frozenset[str] | None, hold: Callable[[int], None] | None) -> None:
-        """`hold` is told how large values are that were read at once, if they are worth counting, and may raise."""
+        """`hold` is told how large values are that are handed out at once, if they are worth counting, and may raise."""
         # Not methods of this class: an operation's rows would have to wait for the garbage collector.
         self.pace = Pace()
-        self._batches = _Batches(database, servers, self.pace, hold)
+        self._hold = hold
+        self._handed_out = 0
+        self._batches = _Batches(database, servers, self.pace)
         self._top_errors: dict[int, Loader[tuple[uuid.UUID, Range], list[ErrorGroup]]] = {}
         self._executions: dict[Columns | Written, Loader[uuid.UUID, Execution | None]] = {}
         self._nodes: dict[NodeColumns, Loader[uuid.UUID, list[NodeExecution] | None]] = {}
@@ -66,7 +67,18 @@ class Loaders:
     def begin_again(self) -> None:
         """Load for resolvers that run together, as if nothing had been read."""
         self.pace.is_one_by_one = False
-        self._batches.large = 0
+        self._handed_out = 0
+
+    def hand_out(self, columns: Columns | NodeColumns | Written, rows: Iterable[Any]) -> None:
+        """Count the large values of rows that a resolver returns; raises when the operation has more of them than it may, in
+        whatever fields, or its client has.
+        """
+        size = sum(map(columns.size_of, rows)) if columns.has_payloads else 0
+        self._handed_out += size
+        if self._handed_out > executions.MOST_BYTES:
+            raise executions.too_large()
+        if self._hold is not None and size > _WORTH_COUNTING:
+            self._hold(size)
 
     @cached_property
     def flow_by_id(self) -> Loader[uuid.UUID, Flow | None]:
@@ -119,13 +131,13 @@ class Loaders:
     def nodes_by_execution(self, columns: NodeColumns) -> Loader[uuid.UUID, list[NodeExecution] | None]:
         """The loader of all nodes of executions with these columns."""
         if columns not in self._nodes:
-            self._nodes[columns] = self._batches.by_key(partial(self._batches.nodes, columns))
+            self._nodes[columns] = self._batches.by_key(lambda read, ids: executions.nodes_by_execution(read, ids, columns))
         return self._nodes[columns]
 
     def node_by_key(self, columns: NodeColumns) -> Loader[NodeKey, NodeExecution | None]:
         """The loader of single nodes with these columns."""
         if columns not in self._nodes_by_key:
-            self._nodes_by_key[columns] = self._batches.by_key(partial(self._batches.nodes_by_key, columns))
+            self._nodes_by_key[columns] = self._batches.by_key(lambda read, keys: executions.nodes_by_key(read, keys, columns))
         return self._nodes_by_key[columns]
 
     def top_errors(self, first: int) -> Loader[tuple[uuid.UUID, Range], list[ErrorGroup]]:
@@ -138,13 +150,10 @@ class Loaders:
 class _Batches:
     """What loaders read, for one viewer."""
 
-    def __init__(self, database: Database, servers: frozenset[str] | None, pace: Pace, hold: Callable[[int], None] | None) -> None:
+    def __init__(self, database: Database, servers: frozenset[str] | None, pace: Pace) -> None:
         self._pace = pace
         self._database = database
         self._servers = servers
-        self._hold = hold
-        self.large = 0
-        """How large all is that was read of large values."""
 
     def by_flow(
         self, load: Callable[[Read, list[uuid.UUID], Range], Awaitable[Mapping[uuid.UUID, V]]]
@@ -173,18 +182,7 @@ class _Batches:
 
     async def visible_executions(self, columns: Columns | Written, read: Read, ids: list[uuid.UUID]) -> dict[uuid.UUID, Execution]:
         found = await executions.executions_by_id(read, ids, columns)
-        self._count(columns, found.values())
         return {id_: row for id_, row in found.items() if self._servers is None or row["server"] in self._servers}
-
-    async def nodes(self, columns: NodeColumns, read: Read, ids: list[uuid.UUID]) -> dict[uuid.UUID, list[NodeExecution]]:
-        found = await executions.nodes_by_execution(read, ids, columns)
-        self._count(columns, chain.from_iterable(found.values()))
-        return found
-
-    async def nodes_by_key(self, columns: NodeColumns, read: Read, keys: list[NodeKey]) -> dict[NodeKey, NodeExecution]:
-        found = await executions.nodes_by_key(read, keys, columns)
-        self._count(columns, found.values())
-        return found
 
     async def pages(self, keys: list[PageKey]) -> list[ExecutionPage]:
         result: dict[PageKey, ExecutionPage] = {}
@@ -194,18 +192,8 @@ class _Batches:
             async with self._database.snapshot() if executions.is_sifted(selection) else self._database.read() as read:
                 scopes = [key.scope for key in group]
                 pages = await executions.pages(read, scopes, selection, request, columns, with_position=with_position)
-            self._count(columns, chain.from_iterable(page.rows for page in pages))
             result.update(zip(group, pages, strict=True))
         return [result[key] for key in keys]
-
-    def _count(self, columns: Columns | NodeColumns | Written, rows: Iterable[Any]) -> None:
-        """Raise when an operation has read more of large values than it may, in whatever parts, or its client has."""
-        if columns.has_payloads and (size := sum(map(columns.size_of, rows))):
-            self.large += size
-            if self.large > executions.MOST_BYTES:
-                raise executions.too_large()
-            if self._hold is not None and size > _WORTH_COUNTING:
-                self._hold(size)
 
     async def page_cursors(self, page: Loader[PageKey, ExecutionPage], keys: list[PageKey]) -> list[PageCursors | None]:
         pages = dict(zip(keys, await page.load_many(keys), strict=True))

@@ -61,8 +61,9 @@ class NodeExecution(Node):
 
 def node_columns(ahead: Ahead) -> NodeColumns:
     """Return what has to be read of nodes, by what is selected of them."""
-    texts = frozenset(name for name in NODE_PAYLOADS if f"{name}Data" in ahead or "text" in ahead.below(f"{name}Info"))
-    return NodeColumns(texts, frozenset(name for name in NODE_PAYLOADS if f"{name}Info" in ahead))
+    times = {name: ahead.times(f"{name}Data") + ahead.below(f"{name}Info").times("text") for name in NODE_PAYLOADS}
+    texts = frozenset(name for name, number in times.items() if number)
+    return NodeColumns(texts, frozenset(name for name in NODE_PAYLOADS if f"{name}Info" in ahead), max(times.values()))
 
 
 def duration_ms(started_at: datetime, ended_at: datetime | None) -> float | None:

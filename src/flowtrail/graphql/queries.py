@@ -104,5 +104,9 @@ async def _node_execution(info: Info, execution_id: UUID, position: int) -> Node
     loaders = info.context.loaders
     if await loaders.execution_by_id(executions.LISTED).load(execution_id) is None:
         return None
-    row = await loaders.node_by_key(info.ahead.derived(node_columns)).load((execution_id, position))
-    return NodeExecution(row=row) if row else None
+    columns = info.ahead.derived(node_columns)
+    row = await loaders.node_by_key(columns).load((execution_id, position))
+    if row is None:
+        return None
+    loaders.hand_out(columns, [row])
+    return NodeExecution(row=row)
