@@ -47,6 +47,8 @@ GUESSING = 10
 MANY = 30
 ELSEWHERE = "127.0.0.2"
 """The neighbours' address."""
+GUESSED_FROM = "127.0.0.3"
+"""That of who guesses tokens, from which others may not ask anything any more."""
 MIB = 1024 * 1024
 
 Neighbour = Callable[[int], Awaitable[None]]
@@ -95,10 +97,10 @@ def _processor_ms(pid: int) -> float:
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e6
 
 
-async def fetch(port: int, request: bytes) -> None:
+async def fetch(port: int, request: bytes, address: str = ELSEWHERE) -> None:
     """Send a request, and take its answer, whatever it is; or none, from a service that stops."""
     with suppress(OSError, asyncio.IncompleteReadError):
-        await client.fetch(port, request, ELSEWHERE)
+        await client.fetch(port, request, address)
 
 
 async def again_and_again(port: int, requests: list[bytes], connections: int = 1) -> None:
@@ -124,10 +126,10 @@ async def socket(port: int) -> AsyncIterator[ClientConnection]:
         yield connection
 
 
-async def idle_sockets(port: int) -> None:
+async def idle_sockets(port: int, count: int = SOCKETS) -> None:
     """A thousand WebSockets that were opened and ask for nothing."""
     async with AsyncExitStack() as stack:
-        for _ in range(SOCKETS):
+        for _ in range(count):
             await stack.enter_async_context(socket(port))
         await _at_work()
 
@@ -154,7 +156,7 @@ async def wrong_tokens(port: int) -> None:
 
     async def one() -> None:
         for number in numbers:
-            await fetch(port, client.post("/graphql", body, f"guess-{number}"))
+            await fetch(port, client.post("/graphql", body, f"guess-{number}"), GUESSED_FROM)
 
     await asyncio.gather(_at_work(), *(one() for _ in range(GUESSING)))
 
@@ -240,6 +242,12 @@ async def full_batches(port: int) -> None:
     await asyncio.gather(_at_work(), one())
 
 
+async def all_at_once(port: int) -> None:
+    """One client at every limit: all of the others, with as many idle sockets as leave it some for what it does with them."""
+    others = [neighbour for neighbour in NEIGHBOURS.values() if neighbour not in (idle_sockets, all_at_once)]
+    await asyncio.gather(idle_sockets(port, SOCKETS - 100), *(neighbour(port) for neighbour in others))
+
+
 def _started(value: Any) -> dict[str, Any]:
     start = {"executionId": str(uuid7()), "server": "neighbours", "toolName": "tool", "startedAt": _now()}
     return {"started": {**start, "initialParams": {"value": value}}}
@@ -262,6 +270,7 @@ NEIGHBOURS: dict[str, Neighbour] = {
         large_bodies,
         large_messages,
         full_batches,
+        all_at_once,
     )
 }
 
@@ -304,7 +313,9 @@ class Place:
             if neighbour is not None:
                 started = await stack.enter_async_context(self._process("--neighbour", neighbour))
                 assert started.stdout is not None
-                await started.stdout.readline()
+                for _ in range(len(NEIGHBOURS) - 1 if neighbour == all_at_once.__name__ else 1):
+                    async with asyncio.timeout(60):
+                        await started.stdout.readline()
                 await asyncio.sleep(1)
             cpu = self._server.cpu
             asking = await stack.enter_async_context(self._process("--client", str(self._server.process.pid)))

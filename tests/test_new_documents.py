@@ -178,8 +178,34 @@ async def test_what_nobody_waits_for_any_more_is_not_begun() -> None:
     workshop.close()
 
 
+@pytest.mark.parametrize("kind", ["query", "subscription"])
+async def test_small_ones_that_come_at_once_have_a_turn_each(kind: str) -> None:
+    documents, viewer, client = Documents(Settings()), Viewer("reader", can_read=True, can_record=False), object()
+    field = "executionChanges { __typename }" if kind == "subscription" else "__typename"
+    prepared: list[str] = []
+
+    async def prepare(number: int) -> None:
+        request = OperationRequest.parse({"query": f"{kind} {{ f{number}: {field} }}"})
+        prepared.append((await documents.prepared_aside(request, viewer, client)).text)
+
+    for attempt in ("new", "known"):
+        prepared.clear()
+        preparing = [asyncio.create_task(prepare(number)) for number in range(100)]
+        in_rounds = []
+        while len(prepared) < 100:
+            before = len(prepared)
+            await asyncio.sleep(0)
+            in_rounds.append(len(prepared) - before)
+        await asyncio.gather(*preparing)
+        assert len(set(prepared)) == 100
+        if attempt == "new" or kind == "subscription":
+            assert (in_rounds[0], max(in_rounds)) == (1, 1)
+        else:
+            assert in_rounds == [100]
+
+
 @pytest.mark.parametrize("document", [large, lambda number: get_introspection_query().replace("IntrospectionQuery", f"I{number}")])
-def test_what_is_not_kept_of_a_document_is_gone_without_the_garbage_collector(
+async def test_what_is_not_kept_of_a_document_is_gone_without_the_garbage_collector(
     document: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("flowtrail.graphql.documents._CHANCE_SECONDS", 3600.0)

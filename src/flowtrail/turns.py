@@ -58,6 +58,31 @@ class Turns:
                     self._ends = time.monotonic() + _SHARE
 
 
+class Moment:
+    """What is too short to be done in parts: one piece in each round of the event loop is done at once, others have a turn each."""
+
+    def __init__(self) -> None:
+        self._is_taken = False
+
+    def is_free_for(self, client: object) -> bool:
+        """Whether a client's piece can be done at once, since nobody else's was in this round, and none of theirs waits."""
+        return not self._is_taken and not _line().has(client)
+
+    async def turn(self, client: object) -> None:
+        """Return when it is the turn of a client's piece: at once where that can be."""
+        if not self.is_free_for(client):
+            await _line().others(client)
+
+    def take(self) -> None:
+        """Note that a piece is done at once."""
+        if not self._is_taken:
+            self._is_taken = True
+            asyncio.get_running_loop().call_soon(self._end)
+
+    def _end(self) -> None:
+        self._is_taken = False
+
+
 class _Line:
     """All clients' large pieces of work of an event loop, of which one at a time goes on."""
 
@@ -65,6 +90,10 @@ class _Line:
         self._is_taken = False
         self._waiting: OrderedDict[object, deque[asyncio.Future[None]]] = OrderedDict()
         """By client, who had a turn last is last."""
+
+    def has(self, client: object) -> bool:
+        """Whether a client's work waits."""
+        return client in self._waiting
 
     async def others(self, client: object) -> None:
         """Return when it is the turn of a client's piece of work that came first, and everybody else had theirs."""

@@ -32,6 +32,7 @@ from flowtrail.graphql.schema import schema
 from flowtrail.graphql.trusted import TrustedDocuments, sha256_of
 from flowtrail.graphql.workshop import Workshop
 from flowtrail.shares import DEAR
+from flowtrail.turns import Moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -97,6 +98,7 @@ class Documents:
         self._compiles = settings.compiled
         self._patience = settings.request_timeout
         self._workshop = Workshop()
+        self._moment = Moment()
         self._kept: OrderedDict[tuple[str, bool], _Prepared] = OrderedDict()
         self._weight = 0
         self._chances, self._chances_at = float(_CHANCES), time.monotonic()
@@ -107,17 +109,28 @@ class Documents:
         self._workshop.close()
 
     def takes_long(self, request: OperationRequest, viewer: Viewer) -> bool:
-        """Tell whether a document is large, and not kept: it is for `prepared_aside`."""
-        text = request.query if request.query is not None else self._trusted.text_of(request.sha256 or "") or ""
-        return QUICK < len(text) <= limits.MAX_CHARACTERS and (text, self._hides_schema(viewer)) not in self._kept
+        """Tell whether a document is large, and not kept."""
+        return QUICK < len(self._named(request)) <= limits.MAX_CHARACTERS and self._is_new(request, viewer)
 
-    async def prepared_aside(self, request: OperationRequest, viewer: Viewer) -> Operation:
-        """Return the operation that a request names, as `operation` does; what takes long is done beside the event loop.
+    def waits(self, request: OperationRequest, viewer: Viewer, client: object) -> bool:
+        """Tell whether a document is for `prepared_aside`: it takes long, or another was prepared in this round of the loop."""
+        return self._is_new(request, viewer) and (self.takes_long(request, viewer) or not self._moment.is_free_for(client))
 
-        Raises Unavailable when others' documents take longer than a request may.
+    async def prepared_aside(self, request: OperationRequest, viewer: Viewer, client: object) -> Operation:
+        """Return the operation that a request names, as `operation` does.
+
+        What takes long is done beside the event loop; small documents of which many come at once have a turn each. Raises
+        Unavailable when others' documents take longer than a request may.
         """
         if not self.takes_long(request, viewer):
-            return self.operation(request, viewer)
+            is_new = self._is_new(request, viewer)
+            if is_new:
+                await self._moment.turn(client)
+            operation = self.operation(request, viewer)
+            if operation.type is OperationType.SUBSCRIPTION and not is_new:
+                await self._moment.turn(client)  # to begin it takes about as long
+                self._moment.take()
+            return operation
         try:
             key = (self._text(request), self._hides_schema(viewer))
             async with asyncio.timeout(self._patience):
@@ -155,6 +168,13 @@ class Documents:
         name, variables = request.operation_name, request.variables
         return Operation(text, document.node, operation.operation, name, variables, hides_schema, weight, document.plans)
 
+    def _is_new(self, request: OperationRequest, viewer: Viewer) -> bool:
+        return (self._named(request), self._hides_schema(viewer)) not in self._kept
+
+    def _named(self, request: OperationRequest) -> str:
+        """The document, or nothing where none is known by its hash."""
+        return request.query if request.query is not None else self._trusted.text_of(request.sha256 or "") or ""
+
     def _text(self, request: OperationRequest) -> str:
         """The document, which is looked up where only its hash was sent."""
         if request.sha256 is None:
@@ -174,6 +194,7 @@ class Documents:
     def _prepared(self, key: tuple[str, bool], viewer: Viewer) -> _Prepared:
         document = self._kept.get(key)
         if document is None:
+            self._moment.take()
             document = self._prepare(*key)
             self._keep(key, document, viewer)
         else:

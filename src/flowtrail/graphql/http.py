@@ -147,11 +147,13 @@ async def _executed(endpoint: Endpoint, request: Request, body: Body, place: Pla
 async def _admitted(endpoint: Endpoint, request: Request, body: Body, context: Context, place: Place) -> Operation:
     """Return the operation when it is its turn among those of the same client."""
     parameters, documents = await _parameters(endpoint, request, body, context, place), endpoint.documents
-    if documents.takes_long(parameters, context.viewer):  # to watch the client costs more than to look a document up
-        await _begin(request, context, place)
-        operation = await while_connected(request.receive, documents.prepared_aside(parameters, context.viewer))
+    viewer, client = context.viewer, context.share.client
+    if documents.waits(parameters, viewer, client):  # to watch the client costs more than to look a document up
+        if documents.takes_long(parameters, viewer):
+            await _begin(request, context, place)
+        operation = await while_connected(request.receive, documents.prepared_aside(parameters, viewer, client))
     else:
-        operation = documents.operation(parameters, context.viewer)
+        operation = documents.operation(parameters, viewer)
     if operation.type is OperationType.SUBSCRIPTION:
         return operation
     await _begin(request, context, place)

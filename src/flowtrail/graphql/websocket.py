@@ -24,6 +24,7 @@ from flowtrail.graphql.requests import OperationRequest
 from flowtrail.graphql.response import encode
 from flowtrail.shares import DEAR, Place
 from flowtrail.throttling import client_of
+from flowtrail.turns import in_turns
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -114,13 +115,25 @@ class _Connection:
                     task.result()
         finally:
             self._closing.cancel()
-            watching += self._operations.values()
             for task in watching:
                 task.cancel()
+            await self._end_operations()
             await asyncio.gather(*watching, return_exceptions=True)
             watching.clear()  # they hold how they ended, and by that whoever holds them
             self._operations.clear()
             task = self._closing  # so does this frame
+
+    async def _end_operations(self) -> None:
+        """Cancel all that is executed, with others' turns in between: a client that goes leaves thousands of subscriptions."""
+        operations, turns = list(self._operations.values()), None if self._context is None else self._context.share.turns
+        try:
+            async for task in in_turns(operations, turns):
+                task.cancel()
+                await asyncio.wait([task])
+        finally:
+            for task in operations:
+                task.cancel()
+        operations.clear()
 
     async def _receive(self) -> None:
         while True:
@@ -265,7 +278,7 @@ class _Connection:
         try:
             if self._endpoint.documents.takes_long(request, context.viewer):
                 await self._begin(place, context)
-            operation = await self._endpoint.documents.prepared_aside(request, context.viewer)
+            operation = await self._endpoint.documents.prepared_aside(request, context.viewer, context.share.client)
             if operation.type is OperationType.SUBSCRIPTION:
                 place.leave()  # what it executes, it does for each event
                 return operation
