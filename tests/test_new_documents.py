@@ -7,6 +7,7 @@ import json
 import threading
 import tracemalloc
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from graphql import DocumentNode, get_introspection_query
 
 from flowtrail.auth import Viewer
 from flowtrail.graphql.compiled.fallback import FallbackExecutor
-from flowtrail.graphql.documents import Documents
+from flowtrail.graphql.documents import Documents, RequestRefused
 from flowtrail.graphql.requests import OperationRequest
 from flowtrail.graphql.workshop import Workshop
 from flowtrail.settings import Settings
@@ -227,6 +228,29 @@ async def test_what_is_not_kept_of_a_document_is_gone_without_the_garbage_collec
     try:
         before = alive()
         prepare(range(50, 60))
+        assert alive() == before
+    finally:
+        gc.enable()
+
+
+async def test_what_is_refused_is_gone_without_the_garbage_collector() -> None:
+    documents, viewer, client = Documents(Settings()), Viewer("reader", can_read=True, can_record=False), object()
+
+    async def refuse(number: int) -> None:
+        document = large(number).replace("first: 1)", "first: 100)").replace("nodeExecutions", "flow { name } nodeExecutions")
+        with suppress(RequestRefused):
+            await documents.prepared_aside(OperationRequest.parse({"query": document}), viewer, client)
+            pytest.fail("it has too many rows")
+
+    def alive() -> int:
+        return sum(isinstance(each, DocumentNode) for each in gc.get_objects())
+
+    await refuse(0)
+    gc.collect()
+    gc.disable()
+    try:
+        before = alive()
+        await refuse(1)
         assert alive() == before
     finally:
         gc.enable()

@@ -53,6 +53,7 @@ async def within(seconds: float, work: Awaitable[T], receive: Receive | None = N
         _cancel(task)
         if outcome.done() and not outcome.cancelled():
             outcome.exception()  # whoever was cancelled at the last moment has not seen it
+        del outcome, task, watch  # they hold what is raised here, and that this frame with all that was read
 
 
 async def _told(outcome: asyncio.Future[T], work: Awaitable[T]) -> None:

@@ -54,6 +54,7 @@ class Workshop:
             if not found.waiting and not found.future.done():
                 found.future.cancel()
                 self._under_way.pop(key, None)
+            del found  # it holds what is raised here, and that this frame with the document
 
     def close(self) -> None:
         """Begin nothing more; what waits is cancelled."""
