@@ -46,6 +46,7 @@ class Workshop:
             future = asyncio.get_running_loop().run_in_executor(self._thread, copy_context().run, work)
             found = self._under_way[key] = _Work(future, set())
             future.add_done_callback(lambda done: self._forget(key, done))
+            del future
         found.waiting.add(waiter)
         try:
             return await asyncio.shield(found.future)
