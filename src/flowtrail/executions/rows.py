@@ -145,28 +145,15 @@ def _listed(values: dict[str, str]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
-    """Which columns of executions are read, beside those of every list."""
+class _Payloads:
+    """Which payloads are read, and what of them."""
 
-    with_rest: bool = True
-    """Those of the row that lists seldom show."""
     texts: frozenset[str] = frozenset()
-    """PAYLOADS as JSON text, and STACKS."""
+    """As JSON text; stacks too."""
     infos: frozenset[str] = frozenset()
-    """PAYLOADS of which size, SHA-256, and whether they were cut, are read."""
+    """By size, SHA-256, and whether they were cut."""
     times: int = field(default=1, compare=False)
     """How often a text is asked for at most, under whatever names."""
-
-    @property
-    def sql(self) -> str:
-        """The columns, of `e` and what `joins` adds."""
-        listed = _listed(LISTED_VALUES | REST_VALUES if self.with_rest else LISTED_VALUES)
-        return ", ".join([*_bounded(EXECUTION_SIZES, self.texts), listed, *_payload_columns("p", self.texts, self.infos)])
-
-    @property
-    def joins(self) -> str:
-        """What has to be joined to `e`."""
-        return PAYLOAD if self.reads_payloads else ""
 
     @property
     def reads_payloads(self) -> bool:
@@ -178,9 +165,28 @@ class Columns:
         """Whether a row may be large."""
         return bool(self.texts)
 
-    def size_of(self, row: Execution) -> int:
+    def size_of(self, row: Any) -> int:
         """Return the characters of the large values of a row in an answer."""
-        return _size_of(row, self.texts) * self.times
+        return sum(len(row[name] or "") for name in self.texts) * self.times
+
+
+@dataclass(frozen=True, slots=True)
+class Columns(_Payloads):
+    """Which columns of executions are read, beside those of every list; payloads are PAYLOADS and STACKS."""
+
+    with_rest: bool = True
+    """Those of the row that lists seldom show."""
+
+    @property
+    def sql(self) -> str:
+        """The columns, of `e` and what `joins` adds."""
+        listed = _listed(LISTED_VALUES | REST_VALUES if self.with_rest else LISTED_VALUES)
+        return ", ".join([*_bounded(EXECUTION_SIZES, self.texts), listed, *_payload_columns("p", self.texts, self.infos)])
+
+    @property
+    def joins(self) -> str:
+        """What has to be joined to `e`."""
+        return PAYLOAD if self.reads_payloads else ""
 
 
 LISTED = Columns(with_rest=False)
@@ -199,35 +205,14 @@ CUT = f"CROSS JOIN LATERAL (SELECT n.status = 'PENDING' AND {OVERDUE} AS short) 
 
 
 @dataclass(frozen=True, slots=True)
-class NodeColumns:
-    """Which columns of nodes are read, beside those that every list of them shows."""
-
-    texts: frozenset[str] = frozenset()
-    """NODE_PAYLOADS as JSON text."""
-    infos: frozenset[str] = frozenset()
-    """NODE_PAYLOADS of which size, SHA-256, and whether they were cut, are read."""
-    times: int = field(default=1, compare=False)
-    """How often a text is asked for at most, under whatever names."""
+class NodeColumns(_Payloads):
+    """Which columns of nodes are read, beside those that every list of them shows; payloads are NODE_PAYLOADS."""
 
     @property
     def sql(self) -> str:
         """The columns, of `n`, its execution `e`, and whether that cut it short."""
         payloads = _payload_columns("n", self.texts, self.infos, "_data")
         return ", ".join([*_bounded(NODE_SIZES, self.texts), _listed(NODE_VALUES), *payloads])
-
-    @property
-    def reads_payloads(self) -> bool:
-        """Whether more is read than what all lists show."""
-        return bool(self.texts or self.infos)
-
-    @property
-    def has_payloads(self) -> bool:
-        """Whether a row may be large."""
-        return bool(self.texts)
-
-    def size_of(self, row: NodeExecution) -> int:
-        """Return the characters of the large values of a row in an answer."""
-        return _size_of(row, self.texts) * self.times
 
 
 NODES = f"node_execution n JOIN execution e ON e.id = n.execution_id {CUT}"
@@ -244,10 +229,6 @@ def _payload_columns(table: str, texts: Iterable[str], infos: Iterable[str], suf
     """The columns of payloads; those of JSON texts have a `suffix`."""
     columns = [f"{table}.{name}{suffix} AS {name}" for name in sorted(texts)]
     return columns + [f"{table}.{name}_{fact}" for name in sorted(infos) for fact in ("size", "sha256", "truncated")]
-
-
-def _size_of(row: Any, texts: Iterable[str]) -> int:
-    return sum(len(row[name] or "") for name in texts)
 
 
 def stored_payload(row: Execution | NodeExecution, name: str) -> StoredPayload | None:

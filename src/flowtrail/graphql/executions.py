@@ -215,7 +215,7 @@ def columns_of(ahead: Ahead) -> Columns:
     times.update((name, where.times("stack")) for where, name in stacks)
     texts = frozenset(name for name, number in times.items() if number)
     infos = frozenset(name for where, field, name in payloads if f"{field}Info" in where)
-    return Columns(any(selected in ahead for selected in _REST), texts, infos, max(times.values()))
+    return Columns(texts, infos, max(times.values()), with_rest=any(selected in ahead for selected in _REST))
 
 
 def needs_more(ahead: Ahead) -> bool:
