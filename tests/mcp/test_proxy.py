@@ -3,20 +3,24 @@
 import asyncio
 import json
 import os
+import queue
 import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import pytest
 from fastmcp import Client
 from fastmcp.client.elicitation import ElicitResult
 from fastmcp.client.transports import ClientTransport, StdioTransport, StreamableHttpTransport
 
+from flowtrail.mcp.upstream_http import HttpUpstream
 from history import History
 
 SERVERS = Path(__file__).parent / "servers"
@@ -144,6 +148,20 @@ async def test_an_upstream_over_http(history: History, era: str) -> None:
     executions = await history.executions("caller { sessionId }")
     assert len(executions) == len(CALLS) + (era == "legacy")
     assert [one["caller"]["sessionId"] is not None for one in executions] == [era == "legacy"] * len(executions)
+
+
+async def test_a_server_that_answers_before_the_proxy_waits_for_it() -> None:
+    answers: queue.Queue[bytes] = queue.Queue()
+    initialize = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "early", "version": "1"}}
+    async with http_server(*EVERYTHING, "PORT") as url:
+        upstream = HttpUpstream(url, {})
+        upstream.deliver = answers.put
+        upstream.send(json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": initialize}).encode())
+        answer = json.loads(await anyio.to_thread.run_sync(partial(answers.get, timeout=60)))
+        assert answer["result"]["serverInfo"]["name"] == "everything"
+        upstream.close()
+        assert upstream.run() == 0
+        upstream._client.close()  # which the proxy's end does
 
 
 @pytest.mark.parametrize("era", ERAS)

@@ -39,9 +39,10 @@ def relay(upstream: Upstream, tracker: Tracker, source: BinaryIO | None = None, 
         tracking.client_left()
         upstream.close()
 
+    upstream.deliver = to_client
     reading = threading.Thread(target=from_client, name="flowtrail-client", daemon=True)
     reading.start()
-    code = upstream.run(to_client)
+    code = upstream.run()
     tracking.server_left()
     close_recorders()
     return code

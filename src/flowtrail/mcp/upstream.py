@@ -22,15 +22,17 @@ _EXIT_SECONDS = 5.0
 
 
 class Upstream(Protocol):
-    """A server: messages go in by `send`, and come out through the `deliver` that `run` is given."""
+    """A server: messages go in by `send`, and come out through `deliver`."""
 
     name: str
     """What to call the server until it says its own name."""
+    deliver: Deliver
+    """Set before the first `send`: a server may answer before `run` has had its turn."""
 
     def send(self, message: bytes) -> None:
         """Give the server a message; does nothing when the server is gone."""
 
-    def run(self, deliver: Deliver) -> int:
+    def run(self) -> int:
         """Deliver messages until the server ends, and return the exit code to end with."""
 
     def close(self) -> None:
@@ -39,6 +41,8 @@ class Upstream(Protocol):
 
 class ProcessUpstream:
     """A child process. It gets the whole environment but FLOWTRAIL_…, and its standard error is ours."""
+
+    deliver: Deliver
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str] = os.environ) -> None:
         """Start the server; raises ConfigurationError when there is no such command."""
@@ -68,11 +72,11 @@ class ProcessUpstream:
             except (OSError, ValueError):
                 pass  # its end is noticed where its messages are read
 
-    def run(self, deliver: Deliver) -> int:
+    def run(self) -> int:
         """Deliver messages until the server ends, and return its exit code."""
         if self._process.stdout is not None:
             for line in self._process.stdout:
-                deliver(line.rstrip(b"\r\n"))
+                self.deliver(line.rstrip(b"\r\n"))
         code = self._process.wait()
         # A child that a signal ended looks to our parent as if the signal had ended us.
         return 128 - code if code < 0 else code

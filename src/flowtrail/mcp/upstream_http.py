@@ -35,6 +35,8 @@ _RECONNECT_SECONDS = 1.0
 class HttpUpstream:
     """A server at a URL. Requests run beside each other; a modern request is cancelled by closing its stream."""
 
+    deliver: Deliver
+
     def __init__(self, url: str, headers: Mapping[str, str]) -> None:
         """Raises ConfigurationError for a URL that is none."""
         parts = urlsplit(url)
@@ -46,7 +48,6 @@ class HttpUpstream:
         timeout = httpx2.Timeout(None, connect=_CONNECT_SECONDS)
         self._client = httpx2.Client(headers=dict(headers), timeout=timeout, follow_redirects=False)
         self._closed = threading.Event()
-        self._deliver: Deliver = lambda message: None
         self._lock = threading.Lock()
         self._version: str | None = None
         self._streams: dict[str, httpx2.Response] = {}
@@ -55,9 +56,8 @@ class HttpUpstream:
         self.session_id: str | None = None
         """What the server calls our session, in the era of sessions."""
 
-    def run(self, deliver: Deliver) -> int:
-        """Deliver messages until `close`; always 0."""
-        self._deliver = deliver
+    def run(self) -> int:
+        """Wait for `close`, for every answer is delivered by the thread that asked; always 0."""
         self._closed.wait()
         return 0
 
@@ -143,7 +143,7 @@ class HttpUpstream:
             cancelled = self._streams.pop(key, None) is None and not reason.startswith("the server can't")
         if not answered and not cancelled:
             failure = {"code": CONNECTION_CLOSED, "message": reason}
-            self._deliver(json.dumps({"jsonrpc": "2.0", "id": content["id"], "error": failure}).encode())
+            self.deliver(json.dumps({"jsonrpc": "2.0", "id": content["id"], "error": failure}).encode())
 
     def _read(self, response: httpx2.Response, key: str | None) -> bool:
         """Deliver what an answer holds; return whether the response to the request `key` was among it."""
@@ -165,7 +165,7 @@ class HttpUpstream:
             return False
         if isinstance(content, dict) and isinstance(result := content.get("result"), dict):
             self._learn(json.dumps(content.get("id")), result)
-        self._deliver(b" ".join(message.splitlines()))
+        self.deliver(b" ".join(message.splitlines()))
         return isinstance(content, dict) and "method" not in content and json.dumps(content.get("id")) == key
 
     def _learn(self, request: str, result: Mapping[str, Any]) -> None:
