@@ -19,7 +19,9 @@ import pytest
 from fastmcp import Client
 from fastmcp.client.elicitation import ElicitResult
 from fastmcp.client.transports import ClientTransport, StdioTransport, StreamableHttpTransport
+from mcp_types import INVALID_REQUEST, PROTOCOL_VERSION_META_KEY
 
+from flowtrail.errors import ConfigurationError
 from flowtrail.mcp.upstream_http import HttpUpstream
 from history import History
 
@@ -27,6 +29,7 @@ SERVERS = Path(__file__).parent / "servers"
 EVERYTHING = [sys.executable, str(SERVERS / "everything.py")]
 PROXY = [sys.executable, str(SERVERS / "proxy.py")]
 ERAS = ["legacy", "2026-07-28"]
+VERSION = PROTOCOL_VERSION_META_KEY
 
 
 class Seen:
@@ -150,18 +153,89 @@ async def test_an_upstream_over_http(history: History, era: str) -> None:
     assert [one["caller"]["sessionId"] is not None for one in executions] == [era == "legacy"] * len(executions)
 
 
-async def test_a_server_that_answers_before_the_proxy_waits_for_it() -> None:
+async def answer_over_http(upstream: HttpUpstream, method: str, **params: Any) -> Any:
+    """Ask a server and return its answer, without the proxy's thread that waits for the end."""
     answers: queue.Queue[bytes] = queue.Queue()
-    initialize = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "early", "version": "1"}}
+    upstream.deliver = answers.put
+    upstream.send(json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode())
+    return json.loads(await anyio.to_thread.run_sync(partial(answers.get, timeout=60)))
+
+
+@asynccontextmanager
+async def everything_over_http() -> AsyncIterator[HttpUpstream]:
     async with http_server(*EVERYTHING, "PORT") as url:
         upstream = HttpUpstream(url, {})
-        upstream.deliver = answers.put
-        upstream.send(json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": initialize}).encode())
-        answer = json.loads(await anyio.to_thread.run_sync(partial(answers.get, timeout=60)))
-        assert answer["result"]["serverInfo"]["name"] == "everything"
-        upstream.close()
+        yield upstream
+        await anyio.to_thread.run_sync(upstream.close)
         assert upstream.run() == 0
         upstream._client.close()  # which the proxy's end does
+
+
+async def test_a_server_that_answers_before_the_proxy_waits_for_it() -> None:
+    client = {"name": "early", "version": "1"}
+    async with everything_over_http() as upstream:
+        answer = await answer_over_http(upstream, "initialize", protocolVersion="2025-06-18", capabilities={}, clientInfo=client)
+    assert answer["result"]["serverInfo"]["name"] == "everything"
+
+
+@pytest.mark.parametrize(
+    ("method", "name", "version", "reason"),
+    [
+        ("tools/call", "\ud800", "2026-07-28", "which take no text like '\\ud800'"),
+        ("tools/call", "add", "2026\n", "mcp-protocol-version can't be"),
+        ("tools/call", "add", "é", "mcp-protocol-version can't be"),
+        ("中", "add", "2026-07-28", "mcp-method can't be"),
+    ],
+)
+async def test_what_no_header_can_say_is_answered(method: str, name: str, version: str, reason: str) -> None:
+    async with everything_over_http() as upstream:
+        # Nobody waits for an answer to this one; what matters is that messages go on being read.
+        upstream.send(json.dumps({"jsonrpc": "2.0", "method": "é", "params": {"_meta": {VERSION: version}}}).encode())
+        answer = await answer_over_http(upstream, method, name=name, arguments={}, _meta={VERSION: version})
+    assert answer["error"]["code"] == INVALID_REQUEST
+    assert reason in answer["error"]["message"]
+
+
+async def test_a_request_cancelled_before_its_answer_began() -> None:
+    asked, cancelled, hung_up = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        asked.set()
+        await cancelled.wait()
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n")
+        while await reader.read(65536):
+            pass
+        hung_up.set()
+        writer.close()
+
+    async with await asyncio.start_server(late, "127.0.0.1", 0) as server:
+        upstream = HttpUpstream(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", {})
+        answers: queue.Queue[bytes] = queue.Queue()
+        upstream.deliver = answers.put
+        call = {"name": "add", "arguments": {}, "_meta": {VERSION: "2026-07-28"}}
+        upstream.send(json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}).encode())
+        await asyncio.wait_for(asked.wait(), 60)
+        upstream.send(json.dumps({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}}).encode())
+        cancelled.set()
+        await asyncio.wait_for(hung_up.wait(), 60)
+        upstream._client.close()
+    assert answers.empty()
+
+
+@pytest.mark.parametrize(
+    ("url", "headers", "reason"),
+    [
+        ("http://[::1", {}, "takes an http or https URL"),
+        ("http://127.0.0.1:99999/", {}, "takes an http or https URL"),
+        ("ftp://127.0.0.1/", {}, "takes an http or https URL"),
+        ("http://127.0.0.1/", {"X": "é"}, "the HTTP header X can't be"),
+        ("http://127.0.0.1/", {"X Y": "b"}, "can't be the name of an HTTP header"),
+    ],
+)
+def test_an_upstream_that_makes_no_sense(url: str, headers: dict[str, str], reason: str) -> None:
+    with pytest.raises(ConfigurationError, match=reason):
+        HttpUpstream(url, headers)
 
 
 @pytest.mark.parametrize("era", ERAS)

@@ -5,6 +5,7 @@ of events, and, in the era of sessions, on a GET stream beside it.
 """
 
 import json
+import re
 import threading
 import time
 from collections.abc import Mapping
@@ -22,7 +23,7 @@ from mcp.shared.inbound import (
     mcp_param_headers,
     x_mcp_header_map,
 )
-from mcp_types import CONNECTION_CLOSED, PROTOCOL_VERSION_META_KEY
+from mcp_types import CONNECTION_CLOSED, INVALID_REQUEST, PROTOCOL_VERSION_META_KEY
 
 from flowtrail.errors import ConfigurationError
 from flowtrail.mcp.upstream import Deliver
@@ -30,6 +31,11 @@ from flowtrail.mcp.upstream import Deliver
 _SESSION_HEADER = "mcp-session-id"
 _CONNECT_SECONDS = 30.0
 _RECONNECT_SECONDS = 1.0
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+
+class _UnsendableError(Exception):
+    """A message that has to say in a header what no header can say."""
 
 
 class HttpUpstream:
@@ -38,19 +44,20 @@ class HttpUpstream:
     deliver: Deliver
 
     def __init__(self, url: str, headers: Mapping[str, str]) -> None:
-        """Raises ConfigurationError for a URL that is none."""
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigurationError(f"--upstream-url takes an http or https URL, not {url!r}")
-        self.name = parts.hostname
+        """Raises ConfigurationError for a URL that is none, and for headers that can't be sent."""
+        self.name = _host(url)
         self._url = url
         # Answers may take as long as they like: a tool may, too.
         timeout = httpx2.Timeout(None, connect=_CONNECT_SECONDS)
+        try:
+            _sendable(dict(headers))
+        except _UnsendableError as error:
+            raise ConfigurationError(f"--header: {error}") from error
         self._client = httpx2.Client(headers=dict(headers), timeout=timeout, follow_redirects=False)
         self._closed = threading.Event()
         self._lock = threading.Lock()
         self._version: str | None = None
-        self._streams: dict[str, httpx2.Response] = {}
+        self._streams: dict[str, httpx2.Response | None] = {}
         self._header_maps: dict[str, dict[tuple[str, ...], str]] = {}
         self._initialize_id: str | None = None
         self.session_id: str | None = None
@@ -64,7 +71,7 @@ class HttpUpstream:
     def close(self) -> None:
         """End the session and every stream."""
         if self.session_id is not None:
-            with suppress(httpx2.HTTPError, OSError):
+            with suppress(_UnsendableError, httpx2.HTTPError, OSError):
                 self._client.delete(self._url, headers=self._headers({}), timeout=2.0)
         self._closed.set()
 
@@ -81,6 +88,8 @@ class HttpUpstream:
         if content.get("method") == "initialize":
             self._initialize_id, self._version, self.session_id = json.dumps(content.get("id")), None, None
         if is_request:
+            with self._lock:
+                self._streams[json.dumps(content["id"])] = None
             threading.Thread(target=self._post, args=(message, content), daemon=True).start()
         else:
             self._post(message, content)
@@ -99,6 +108,7 @@ class HttpUpstream:
         return True
 
     def _headers(self, content: Mapping[str, Any]) -> dict[str, str]:
+        """Return what a message has to say in headers; raises _UnsendableError for what can't be said there."""
         headers = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
         if self.session_id is not None:
             headers[_SESSION_HEADER] = self.session_id
@@ -110,40 +120,54 @@ class HttpUpstream:
             headers |= self._modern_headers(modern, str(content.get("method")), params)
         elif self._version is not None:
             headers[MCP_PROTOCOL_VERSION_HEADER] = self._version
-        return headers
+        return _sendable(headers)
 
     def _modern_headers(self, version: str, method: str, params: Mapping[str, Any]) -> dict[str, str]:
         headers = {MCP_PROTOCOL_VERSION_HEADER: version, MCP_METHOD_HEADER: method}
         name = params.get(NAME_BEARING_METHODS.get(method, ""))
-        if isinstance(name, str):
-            headers[MCP_NAME_HEADER] = encode_header_value(name)
-            if method == "tools/call" and isinstance(arguments := params.get("arguments"), dict):
-                headers |= mcp_param_headers(self._header_maps.get(name, {}), arguments)
+        try:
+            if isinstance(name, str):
+                headers[MCP_NAME_HEADER] = encode_header_value(name)
+                if method == "tools/call" and isinstance(arguments := params.get("arguments"), dict):
+                    headers |= mcp_param_headers(self._header_maps.get(name, {}), arguments)
+        except UnicodeEncodeError as error:
+            raise _UnsendableError(f"the message needs HTTP headers, which take no text like {name!r}: {error.reason}") from error
         return headers
 
     def _post(self, message: bytes, content: dict[str, Any]) -> None:
         key = json.dumps(content["id"]) if "id" in content and "method" in content else None
         answered = False
-        reason = "the server's answer ended early"
+        code, reason = CONNECTION_CLOSED, "the server's answer ended early"
         try:
             with self._client.stream("POST", self._url, content=message, headers=self._headers(content)) as response:
-                if key is not None:
-                    with self._lock:
-                        self._streams[key] = response
                 if key is not None and key == self._initialize_id:
                     self.session_id = response.headers.get(_SESSION_HEADER)
-                answered = self._read(response, key)
+                if self._keep_stream(key, response):
+                    answered = self._read(response, key)
                 if not answered and response.status_code >= 400:
                     reason = f"the server answered HTTP {response.status_code}"
+        except _UnsendableError as error:
+            code, reason = INVALID_REQUEST, str(error)
         except (httpx2.HTTPError, httpx2.StreamError, OSError) as error:
             reason = f"the server can't be reached: {error}"
         if key is None:
             return
         with self._lock:
-            cancelled = self._streams.pop(key, None) is None and not reason.startswith("the server can't")
+            cancelled = key not in self._streams
+            self._streams.pop(key, None)
         if not answered and not cancelled:
-            failure = {"code": CONNECTION_CLOSED, "message": reason}
+            failure = {"code": code, "message": reason}
             self.deliver(json.dumps({"jsonrpc": "2.0", "id": content["id"], "error": failure}).encode())
+
+    def _keep_stream(self, key: str | None, response: httpx2.Response) -> bool:
+        """Keep the stream of a request's answer, for closing it cancels; False if the request was cancelled before it began."""
+        if key is None:
+            return True
+        with self._lock:
+            if key not in self._streams:
+                return False
+            self._streams[key] = response
+        return True
 
     def _read(self, response: httpx2.Response, key: str | None) -> bool:
         """Deliver what an answer holds; return whether the response to the request `key` was among it."""
@@ -179,8 +203,8 @@ class HttpUpstream:
         """Read what the server sends on its own, as long as the session lasts."""
         session, last_event = self.session_id, ""
         while not self._closed.is_set() and self.session_id == session:
-            headers = self._headers({}) | ({"last-event-id": last_event} if last_event else {})
             try:
+                headers = _sendable(self._headers({}) | ({"last-event-id": last_event} if last_event else {}))
                 with self._client.stream("GET", self._url, headers=headers) as response:
                     if response.status_code >= 400:
                         return
@@ -188,9 +212,30 @@ class HttpUpstream:
                         last_event = event.id or last_event
                         if event.data:
                             self._handle(event.data.encode(), None)
+            except _UnsendableError:
+                return
             except (httpx2.HTTPError, httpx2.StreamError, OSError):
                 pass
             time.sleep(_RECONNECT_SECONDS)
+
+
+def _host(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+            return parts.hostname
+    except ValueError:
+        pass
+    raise ConfigurationError(f"--upstream-url takes an http or https URL, not {url!r}")
+
+
+def _sendable(headers: dict[str, str]) -> dict[str, str]:
+    for name, value in headers.items():
+        if not _NAME.fullmatch(name):
+            raise _UnsendableError(f"{name!r} can't be the name of an HTTP header")
+        if not (value.isascii() and value.isprintable()):
+            raise _UnsendableError(f"the HTTP header {name} can't be {value!r}")
+    return headers
 
 
 def _shut(response: httpx2.Response) -> None:
