@@ -9,7 +9,8 @@ import re
 import threading
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -31,11 +32,21 @@ from flowtrail.mcp.upstream import Deliver
 _SESSION_HEADER = "mcp-session-id"
 _CONNECT_SECONDS = 30.0
 _RECONNECT_SECONDS = 1.0
-_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_FAILURES = (httpx2.HTTPError, httpx2.StreamError, OSError)
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[\t -~]*")
 
 
 class _UnsendableError(Exception):
     """A message that has to say in a header what no header can say."""
+
+
+@dataclass(eq=False, slots=True)
+class _Request:
+    """A request that is not finished. Closing its answer cancels it, and where that has not begun, it is closed when it does."""
+
+    answer: httpx2.Response | None = None
+    is_cancelled: bool = False
 
 
 class HttpUpstream:
@@ -57,7 +68,7 @@ class HttpUpstream:
         self._closed = threading.Event()
         self._lock = threading.Lock()
         self._version: str | None = None
-        self._streams: dict[str, httpx2.Response | None] = {}
+        self._requests: dict[str, _Request] = {}
         self._header_maps: dict[str, dict[tuple[str, ...], str]] = {}
         self._initialize_id: str | None = None
         self.session_id: str | None = None
@@ -71,7 +82,7 @@ class HttpUpstream:
     def close(self) -> None:
         """End the session and every stream."""
         if self.session_id is not None:
-            with suppress(_UnsendableError, httpx2.HTTPError, OSError):
+            with suppress(_UnsendableError, *_FAILURES):
                 self._client.delete(self._url, headers=self._headers({}), timeout=2.0)
         self._closed.set()
 
@@ -84,15 +95,19 @@ class HttpUpstream:
         content = content if isinstance(content, dict) else {}
         if self._is_modern_cancellation(content):
             return
-        is_request = "id" in content and "method" in content
         if content.get("method") == "initialize":
             self._initialize_id, self._version, self.session_id = json.dumps(content.get("id")), None, None
-        if is_request:
+        if "id" in content and "method" in content:
+            request = _Request()
             with self._lock:
-                self._streams[json.dumps(content["id"])] = None
-            threading.Thread(target=self._post, args=(message, content), daemon=True).start()
+                self._requests[json.dumps(content["id"])] = request
+            threading.Thread(target=self._post_request, args=(message, content, request), daemon=True).start()
         else:
-            self._post(message, content)
+            with (
+                suppress(_UnsendableError, httpx2.HTTPError, httpx2.StreamError, OSError),
+                self._posted(message, content) as response,
+            ):
+                self._read(response, None)
             if content.get("method") == "notifications/initialized" and self.session_id is not None:
                 threading.Thread(target=self._listen, daemon=True).start()
 
@@ -102,16 +117,20 @@ class HttpUpstream:
             return False
         params = content.get("params")
         with self._lock:
-            stream = self._streams.pop(json.dumps(params.get("requestId") if isinstance(params, dict) else None), None)
-        if stream is not None:
-            _shut(stream)
+            request = self._requests.get(json.dumps(params.get("requestId") if isinstance(params, dict) else None))
+            if request is not None:
+                request.is_cancelled = True
+        if request is not None and request.answer is not None:
+            _shut(request.answer)
         return True
 
-    def _headers(self, content: Mapping[str, Any]) -> dict[str, str]:
+    def _headers(self, content: Mapping[str, Any], last_event: str = "") -> dict[str, str]:
         """Return what a message has to say in headers; raises _UnsendableError for what can't be said there."""
         headers = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
         if self.session_id is not None:
             headers[_SESSION_HEADER] = self.session_id
+        if last_event:
+            headers["last-event-id"] = last_event
         params = content.get("params")
         params = params if isinstance(params, dict) else {}
         meta = params.get("_meta")
@@ -134,40 +153,34 @@ class HttpUpstream:
             raise _UnsendableError(f"the message needs HTTP headers, which take no text like {name!r}: {error.reason}") from error
         return headers
 
-    def _post(self, message: bytes, content: dict[str, Any]) -> None:
-        key = json.dumps(content["id"]) if "id" in content and "method" in content else None
+    def _posted(self, message: bytes, content: dict[str, Any]) -> AbstractContextManager[httpx2.Response]:
+        return self._client.stream("POST", self._url, content=message, headers=self._headers(content))
+
+    def _post_request(self, message: bytes, content: dict[str, Any], request: _Request) -> None:
+        key = json.dumps(content["id"])
         answered = False
         code, reason = CONNECTION_CLOSED, "the server's answer ended early"
         try:
-            with self._client.stream("POST", self._url, content=message, headers=self._headers(content)) as response:
-                if key is not None and key == self._initialize_id:
+            with self._posted(message, content) as response:
+                if key == self._initialize_id:
                     self.session_id = response.headers.get(_SESSION_HEADER)
-                if self._keep_stream(key, response):
+                with self._lock:
+                    request.answer = response
+                if not request.is_cancelled:
                     answered = self._read(response, key)
                 if not answered and response.status_code >= 400:
                     reason = f"the server answered HTTP {response.status_code}"
         except _UnsendableError as error:
             code, reason = INVALID_REQUEST, str(error)
-        except (httpx2.HTTPError, httpx2.StreamError, OSError) as error:
+        except _FAILURES as error:
             reason = f"the server can't be reached: {error}"
-        if key is None:
-            return
         with self._lock:
-            cancelled = key not in self._streams
-            self._streams.pop(key, None)
-        if not answered and not cancelled:
+            # A client that has its answer may use the id again before the answer's stream has ended.
+            if self._requests.get(key) is request:
+                del self._requests[key]
+        if not answered and not request.is_cancelled:
             failure = {"code": code, "message": reason}
             self.deliver(json.dumps({"jsonrpc": "2.0", "id": content["id"], "error": failure}).encode())
-
-    def _keep_stream(self, key: str | None, response: httpx2.Response) -> bool:
-        """Keep the stream of a request's answer, for closing it cancels; False if the request was cancelled before it began."""
-        if key is None:
-            return True
-        with self._lock:
-            if key not in self._streams:
-                return False
-            self._streams[key] = response
-        return True
 
     def _read(self, response: httpx2.Response, key: str | None) -> bool:
         """Deliver what an answer holds; return whether the response to the request `key` was among it."""
@@ -204,8 +217,7 @@ class HttpUpstream:
         session, last_event = self.session_id, ""
         while not self._closed.is_set() and self.session_id == session:
             try:
-                headers = _sendable(self._headers({}) | ({"last-event-id": last_event} if last_event else {}))
-                with self._client.stream("GET", self._url, headers=headers) as response:
+                with self._client.stream("GET", self._url, headers=self._headers({}, last_event)) as response:
                     if response.status_code >= 400:
                         return
                     for event in httpx2.EventSource(response, max_event_size=None):
@@ -214,7 +226,7 @@ class HttpUpstream:
                             self._handle(event.data.encode(), None)
             except _UnsendableError:
                 return
-            except (httpx2.HTTPError, httpx2.StreamError, OSError):
+            except _FAILURES:
                 pass
             time.sleep(_RECONNECT_SECONDS)
 
@@ -230,11 +242,12 @@ def _host(url: str) -> str:
 
 
 def _sendable(headers: dict[str, str]) -> dict[str, str]:
+    """Return headers that can be sent; otherwise raise _UnsendableError, which doesn't tell a value: it may be a secret."""
     for name, value in headers.items():
-        if not _NAME.fullmatch(name):
+        if not _HEADER_NAME.fullmatch(name):
             raise _UnsendableError(f"{name!r} can't be the name of an HTTP header")
-        if not (value.isascii() and value.isprintable()):
-            raise _UnsendableError(f"the HTTP header {name} can't be {value!r}")
+        if not _HEADER_VALUE.fullmatch(value):
+            raise _UnsendableError(f"the HTTP header {name} takes printable ASCII characters only")
     return headers
 
 
