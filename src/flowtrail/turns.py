@@ -23,8 +23,8 @@ class Turns:
     """The turns of one piece of work. Its parts that wait for the next are let in one after the other, as many as fit into it."""
 
     def __init__(self, client: object | None = None) -> None:
-        """Work for a `client` goes on one piece at a time, and the clients take turns. Without one it gives way to what is small
-        only: there is little of it at once, and others may wait for it, as for a transaction's locks.
+        """The clients take turns with the work that is for them. Every other turn is for what is nobody's, if there is any of it:
+        others may wait for that, as for a transaction's locks.
         """
         self._client = client
         self._ends = time.monotonic() + _SHARE
@@ -52,7 +52,7 @@ class Turns:
             if time.monotonic() > self._ends:
                 self._are_others = self.were_taken = True
                 try:
-                    await (_others() if self._client is None else _line().others(self._client))
+                    await _line().others(self._client)
                 finally:
                     self._are_others = False
                     self._ends = time.monotonic() + _SHARE
@@ -84,18 +84,22 @@ class Moment:
 
 
 class _Line:
-    """All clients' large pieces of work of an event loop, of which one at a time goes on."""
+    """All large pieces of work of an event loop, of which one at a time goes on: small work waits for all that is in its round."""
 
     def __init__(self) -> None:
         self._is_taken = False
         self._waiting: OrderedDict[object, deque[asyncio.Future[None]]] = OrderedDict()
         """By client, who had a turn last is last."""
+        self._nobodys: deque[asyncio.Future[None]] = deque()
+        """What is no client's."""
+        self._was_nobodys = False
+        """Whether the last turn was."""
 
     def has(self, client: object) -> bool:
         """Whether a client's work waits."""
         return client in self._waiting
 
-    async def others(self, client: object) -> None:
+    async def others(self, client: object | None) -> None:
         """Return when it is the turn of a client's piece of work that came first, and everybody else had theirs."""
         if self._is_taken:
             await self._wait(client)
@@ -105,9 +109,9 @@ class _Line:
         finally:
             self._call_next()
 
-    async def _wait(self, client: object) -> None:
+    async def _wait(self, client: object | None) -> None:
         called: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(client, deque()).append(called)
+        (self._nobodys if client is None else self._waiting.setdefault(client, deque())).append(called)
         try:
             await called
         except asyncio.CancelledError:
@@ -117,15 +121,22 @@ class _Line:
 
     def _call_next(self) -> None:
         self._is_taken = False
-        while self._waiting:
-            client, line = self._waiting.popitem(last=False)
-            called = line.popleft()
-            if line:
-                self._waiting[client] = line
+        while self._nobodys or self._waiting:
+            called = self._first()
             if not called.done():
                 self._is_taken = True  # or another would come in between
                 called.set_result(None)
                 return
+
+    def _first(self) -> asyncio.Future[None]:
+        self._was_nobodys = bool(self._nobodys) and not (self._was_nobodys and self._waiting)
+        if self._was_nobodys:
+            return self._nobodys.popleft()
+        client, line = self._waiting.popitem(last=False)
+        called = line.popleft()
+        if line:
+            self._waiting[client] = line
+        return called
 
 
 _lines: WeakKeyDictionary[asyncio.AbstractEventLoop, _Line] = WeakKeyDictionary()
@@ -157,9 +168,8 @@ async def in_turns(items: Iterable[T], turns: Turns | None, at_once: int = 1) ->
         yield item
 
 
-async def stepwise(steps: Generator[None, None, T]) -> T:
+async def stepwise(steps: Generator[None, None, T], turns: Turns) -> T:
     """Return what `steps` return, with others' turns in between."""
-    turns = Turns()
     while True:
         try:
             next(steps)

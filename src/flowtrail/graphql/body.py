@@ -14,7 +14,7 @@ from flowtrail.errors import BadUserInput, FlowtrailError, LimitExceeded, TimedO
 from flowtrail.graphql import eager
 from flowtrail.graphql.large_bodies import LARGE
 from flowtrail.headers import headers_of
-from flowtrail.turns import stepwise
+from flowtrail.turns import Turns, stepwise
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -126,8 +126,11 @@ class Body:
             await place.hold(context.share, size, seconds)
         await self._read(limits.size, seconds)
         try:
-            if len(self._bytes) > limits.containers and (reason := await stepwise(limits.broken_by_large(self._bytes))) is not None:
-                raise HttpRefusal(413, LimitExceeded(f"the request body {reason}"))
+            if len(self._bytes) > limits.containers:
+                turns = Turns(None if viewer.can_record else context.share.client)
+                reason = await stepwise(limits.broken_by_large(self._bytes), turns)
+                if reason is not None:
+                    raise HttpRefusal(413, LimitExceeded(f"the request body {reason}"))
             if len(self._bytes) <= LARGE:
                 return json_text.load(self._bytes)
             return await large_bodies.decoded(self._bytes, viewer, seconds)

@@ -82,8 +82,10 @@ class Operation:
 @dataclass(frozen=True, slots=True)
 class _Prepared:
     node: DocumentNode
+    least_weight: int
+    """With the smallest pages."""
     most_weight: int | None
-    """With the largest pages; None when that is over the limits, so that every request has to ask again."""
+    """With the largest; None when that is over the limits."""
     plans: Plans | None
 
 
@@ -157,7 +159,7 @@ class Documents:
             if not viewer.can_record:
                 limits.check_variables(request.variables)
             weight = document.most_weight
-            if weight is None or weight > DEAR:
+            if weight is None or (weight > DEAR and weight > document.least_weight):  # it depends on the variables
                 weight = limits.check(document.node, request.variables or {})
         except FlowtrailError as error:
             raise RequestRefused.because(error) from None
@@ -238,7 +240,7 @@ class Documents:
             raise LimitExceeded(f"query: a number has more than {json_text.MAX_DIGITS} digits")
         try:
             node = parse(text, max_tokens=limits.MAX_TOKENS)
-            most_weight = limits.most_weight(node)
+            least_weight, most_weight = limits.weights(node)
             if self._only_trusted and node not in self._trusted:
                 raise Forbidden("query: only trusted documents are answered here")
             rules = _CLOSED_RULES if hides_schema else specified_rules
@@ -251,9 +253,10 @@ class Documents:
             raise RequestRefused([coded(error) for error in errors])
         _unlink_tokens(node)
         if not self._compiles:
-            return _Prepared(node, most_weight, None)
+            return _Prepared(node, least_weight, most_weight, None)
         key = (text, hides_schema)
-        return _Prepared(node, most_weight, Plans(node, len(text), most_weight, self._workshop, partial(self._compiled, key)))
+        plans = Plans(node, len(text), most_weight, self._workshop, partial(self._compiled, key))
+        return _Prepared(node, least_weight, most_weight, plans)
 
 
 def _validated(node: DocumentNode, rules: Iterable[type[ASTValidationRule]], *, hides_schema: bool) -> list[GraphQLError]:

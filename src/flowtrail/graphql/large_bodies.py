@@ -21,7 +21,7 @@ from flowtrail.graphql.large_inputs import Input, ObjectOf, converter_of, name_o
 from flowtrail.graphql.requests import NAMING, OperationRequest
 from flowtrail.graphql.schema import schema
 from flowtrail.json_parts import NOTHING, PLAIN, Items, Members, Pieces, Reader, RepeatedName, part_of, utf_8_of
-from flowtrail.turns import stepwise
+from flowtrail.turns import Turns, stepwise
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -54,21 +54,21 @@ class LargeBodies:
 
         Raises JsonTextError for what is no JSON, Unavailable when others' bodies take longer than `seconds`.
         """
-        async with self._turn(seconds, recorders=viewer.can_record):
-            text = await stepwise(utf_8_of(data))
-            part = await stepwise(part_of(text))
+        async with self._turn(seconds, recorders=viewer.can_record) as turns:
+            text = await stepwise(utf_8_of(data), turns)
+            part = await stepwise(part_of(text), turns)
             if viewer.can_record:
-                return await self._taken_apart(text, part, viewer)
-            return await stepwise(Reader(text, part).read(PLAIN))
+                return await self._taken_apart(text, part, viewer, turns)
+            return await stepwise(Reader(text, part).read(PLAIN), turns)
 
     async def message(self, text: str, seconds: float) -> Any:
         """Return the JSON value of a reader's message, whose text is known to be Unicode; raises as `decoded` does."""
-        async with self._turn(seconds, recorders=False):
+        async with self._turn(seconds, recorders=False) as turns:
             data = text.encode()
-            return await stepwise(Reader(data, await stepwise(part_of(data))).read(PLAIN))
+            return await stepwise(Reader(data, await stepwise(part_of(data), turns)).read(PLAIN), turns)
 
     @asynccontextmanager
-    async def _turn(self, seconds: float, *, recorders: bool) -> AsyncIterator[None]:
+    async def _turn(self, seconds: float, *, recorders: bool) -> AsyncIterator[Turns]:
         line = self._lines[recorders]
         try:
             async with asyncio.timeout(seconds):
@@ -76,23 +76,23 @@ class LargeBodies:
         except TimeoutError:
             raise Unavailable("too many large requests come at the same time; send it again") from None
         try:
-            yield
+            yield Turns(None if recorders else self)  # those of readers are one at a time, so all together like one client's
         finally:
             line.release()
 
-    async def _taken_apart(self, text: bytes | bytearray, part: int, viewer: Viewer) -> Any:
+    async def _taken_apart(self, text: bytes | bytearray, part: int, viewer: Viewer, turns: Turns) -> Any:
         naming, by_name = None, False
         while True:
             request = _Request(text, lambda parameters: self._types(parameters, viewer), naming, by_name=by_name)
             try:
-                value = await stepwise(Reader(text, part).read(request))
+                value = await stepwise(Reader(text, part).read(request), turns)
                 request.check(value)
             except RepeatedName:
                 by_name = True
             except _NamedLater as later:
                 naming = later.naming
             except Unexpected:
-                return await stepwise(Reader(text, part).read(PLAIN))
+                return await stepwise(Reader(text, part).read(PLAIN), turns)
             else:
                 return value
 

@@ -125,16 +125,16 @@ def check(document: DocumentNode, variables: Mapping[str, Any]) -> int:
     return weight
 
 
-def most_weight(document: DocumentNode) -> int | None:
-    """Return how much a document weighs at most, whatever its variables are; None when it may be over the limits.
+def weights(document: DocumentNode) -> tuple[int, int | None]:
+    """Return how much a document weighs at least and at most, whatever its variables are; None when it may be over the limits.
 
     Raises LimitExceeded when it keeps the limits with no variables, not even with those that ask for the smallest pages.
     """
-    check(document, _SMALLEST_PAGES)
+    least = check(document, _SMALLEST_PAGES)
     try:
-        return check(document, _LARGEST_PAGES)
+        return least, check(document, _LARGEST_PAGES)
     except LimitExceeded:
-        return None
+        return least, None
 
 
 def check_variables(variables: Mapping[str, Any] | None) -> None:

@@ -16,13 +16,24 @@ _HOLE = orjson.Fragment(b"\0")
 """Stands for a Large in what was encoded: nothing else in JSON has this byte."""
 
 
+_LARGE = 32 * 1024
+"""Bytes that are worth a piece of a response."""
+
+
 class Large:
-    """JSON text that goes out as it is, in a piece of its own: to copy it into all of a response at once would hold others up."""
+    """JSON text that goes out as it is, in pieces of its own: to copy it into all of a response at once would hold others up."""
 
-    __slots__ = ("text",)
+    __slots__ = ("pieces",)
 
-    def __init__(self, text: bytes) -> None:
-        self.text = text
+    def __init__(self, pieces: list[bytes]) -> None:
+        self.pieces = pieces
+
+
+def ready(text: list[bytes]) -> orjson.Fragment | Large:
+    """Return what stands in a response for JSON text, given in pieces."""
+    if len(text) == 1 and len(text[0]) < _LARGE:
+        return orjson.Fragment(text[0])
+    return Large(text)
 
 
 def encode(response: Any) -> bytes:
@@ -48,7 +59,7 @@ def pieces(response: Any) -> list[bytes]:
     if not large:
         return [encoded]
     first, *others = encoded.split(b"\0")
-    return [first, *(piece for one, after in zip(large, others, strict=True) for piece in (one.text, after))]
+    return [first, *(piece for one, after in zip(large, others, strict=True) for piece in (*one.pieces, after))]
 
 
 def _without_surrogates(value: Any) -> Any:

@@ -9,7 +9,7 @@ import orjson
 
 from flowtrail.graphql.inputs import Unexpected
 from flowtrail.graphql.lazy_list import LazyList
-from flowtrail.graphql.response import Large, encode
+from flowtrail.graphql.response import Large, pieces, ready
 from flowtrail.observability import traces
 from flowtrail.turns import Turns
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 
 _LISTS = (list, tuple, LazyList)
-_LARGE = 32 * 1024
-"""Bytes that are worth a piece of a response."""
 
 
 class Run:
@@ -105,7 +103,7 @@ async def in_turn(complete: Callable[[Any], Any], work: Awaitable[Any], run: Run
     if turns.are_over:
         await turns.next()
     completed = complete(value)
-    return orjson.Fragment(encode(completed)) if turns.were_taken else completed
+    return ready(pieces(completed)) if turns.were_taken else completed
 
 
 async def in_turns(complete: Callable[[Any], Any], items: Sequence[Any], run: Run) -> list[Any]:
@@ -113,7 +111,7 @@ async def in_turns(complete: Callable[[Any], Any], items: Sequence[Any], run: Ru
     as fit into a turn.
     """
     completed: list[Any] = []
-    encoded: list[orjson.Fragment] = []
+    encoded: list[orjson.Fragment | Large] = []
     turns = run.turns
     for item in listed(items):
         if turns.are_over:
@@ -127,9 +125,12 @@ async def in_turns(complete: Callable[[Any], Any], items: Sequence[Any], run: Ru
     return [*encoded, _items(completed)] if completed else encoded
 
 
-def _items(values: list[Any]) -> orjson.Fragment:
+def _items(values: list[Any]) -> orjson.Fragment | Large:
     """Return the items of a list, encoded without its brackets: what stands there for one in another list stands for all."""
-    return orjson.Fragment(encode(values)[1:-1])
+    first, *others = pieces(values)
+    if not others:
+        return ready([first[1:-1]])
+    return Large([first[1:], *others[:-1], others[-1][:-1]])
 
 
 def written(value: Any) -> orjson.Fragment | Large:
@@ -137,7 +138,7 @@ def written(value: Any) -> orjson.Fragment | Large:
     text = value.written
     if text.__class__ is not bytes:
         raise Unexpected
-    return orjson.Fragment(text) if len(text) < _LARGE else Large(text)
+    return ready([text])
 
 
 def listed(value: Any) -> Any:
